@@ -1,0 +1,98 @@
+"""One list of checks. Goal: a commit, `make check` and CI can never disagree, and CI runs nothing twice."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import tomllib
+
+import yaml
+
+from tests.house.sources import ROOT
+
+
+def recipe(target: str) -> list[str]:
+    """Say which commands a make target runs, once everything is installed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    lines = subprocess.run(
+        [
+            "make",
+            "--no-print-directory",
+            "--dry-run",
+            "--assume-old=.venv/.installed",
+            target,
+            "JOBS=3",
+            "SEED=7",
+        ],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**environment, "STAY": ""},
+    ).stdout.splitlines()
+    return [line for line in lines if not line.startswith("echo ")]
+
+
+def pytest_selections(target: str) -> list[tuple[str, str]]:
+    """List (marker expression, other arguments that are not options) of each pytest that a target runs."""
+    selections = []
+    for line in recipe(target):
+        words = shlex.split(line)
+        arguments = words[words.index("pytest") + 1 :]
+        expression = arguments[arguments.index("-m") + 1]
+        paths = " ".join(word for word in arguments if not word.startswith("-") and word != expression)
+        selections.append((expression, paths))
+    return selections
+
+
+def test_commits_are_checked_by_what_make_check_runs() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"]
+    assert [repository["repo"] for repository in hooks] == ["local"]
+    assert [hook["entry"] for hook in hooks[0]["hooks"]] == recipe("check")
+    assert all(hook["language"] == "system" and not hook["pass_filenames"] for hook in hooks[0]["hooks"])
+
+
+def test_ci_runs_every_test_and_none_twice() -> None:
+    script = (ROOT / ".ci" / "run").read_text("utf-8")
+    assert re.findall(r"^run (\S+)$", script, re.MULTILINE) == ["setup", "check", "test", "test-all"]
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    whole: list[tuple[str, str]] = []
+    evicted: list[tuple[str, str]] = []
+    for expression, paths in pytest_selections("test") + pytest_selections("test-all"):
+        (evicted if paths else whole).append((expression, paths))
+    assert evicted == [("not slow", "tests/sdk_python")]
+    for kafka in (False, True):
+        for slow in (False, True):
+            marks = {"kafka": kafka, "slow": slow}
+            assert [eval(expression, {}, marks) for expression, _ in whole].count(True) == 1, marks
+
+
+def test_the_second_round_of_the_python_sdk_evicts_at_every_step_boundary() -> None:
+    assert [
+        line for line in recipe("test") if line.startswith("HEADRACE_EVICT=always ") and "sdk_python" in line
+    ]
+
+
+def test_make_test_closes_with_the_summary_of_pytest() -> None:
+    assert " -m pytest " in recipe("test")[-1]
+    assert " -m pytest " in recipe("test-all")[-1]
+
+
+def test_make_alone_prints_every_target() -> None:
+    printed = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    targets = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert targets
+    assert re.findall(r"^ +make (\S+)", printed, re.MULTILINE) == targets[1].split()
+
+
+def test_the_markers_that_make_selects_by_are_declared() -> None:
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]["ini_options"]
+    assert {"kafka", "slow"} <= {marker.partition(":")[0] for marker in options["markers"]}
+    assert options["filterwarnings"] == ["error"]
+
+
+def test_simulate_and_demo_hand_over_what_they_were_given() -> None:
+    assert recipe("simulate") == [".venv/bin/python -m tests.simulation --runs 20 --seed 7"]
+    assert recipe("demo") == [".venv/bin/python examples/orders/demo.py"]
