@@ -1,0 +1,118 @@
+"""Whether Kafka can be reached, said in four parts when it cannot."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from headrace.adapters.kafka_settings import KafkaSettings
+from headrace.errors import HeadraceError, LogUnavailable, NotReady
+
+# What waiting does not mend: a person has to change a setting or a permission first.
+_SETTING_ERRORS = frozenset(
+    {
+        KafkaError._AUTHENTICATION,
+        KafkaError._SSL,
+        KafkaError._INVALID_ARG,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.UNSUPPORTED_SASL_MECHANISM,
+        KafkaError.ILLEGAL_SASL_STATE,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    }
+)
+_POLL_S = 0.25
+
+
+class Cluster(NamedTuple):
+    """The Kafka cluster that answered."""
+
+    cluster_id: str
+    brokers: tuple[str, ...]
+
+
+class _Complaints:
+    """The last things a client said about its connections; they arrive on another thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._text = ""
+        self._code: int | None = None
+
+    def __call__(self, error: KafkaError) -> None:
+        with self._lock:
+            # "all brokers down" follows the reason and says less than it.
+            if error.code() != KafkaError._ALL_BROKERS_DOWN or not self._text:
+                self._text, self._code = error.str(), error.code()
+
+    def last(self) -> tuple[str, int | None]:
+        with self._lock:
+            return self._text, self._code
+
+
+def check_connection(settings: KafkaSettings, timeout_ms: int) -> Cluster:
+    """Ask the cluster who it is; blocks for `timeout_ms` at most.
+
+    Errors: NotReady when a setting is wrong (address, TLS, SASL, unknown name), LogUnavailable when nobody answers.
+    """
+    deadline = time.monotonic() + timeout_ms / 1000
+    complaints = _Complaints()
+    client = admin_client(settings, complaints)
+    while True:
+        remaining_s = max(0.05, min(_POLL_S, deadline - time.monotonic()))
+        try:
+            metadata = client.list_topics(timeout=remaining_s)
+        except KafkaException as problem:
+            text, code = complaints.last()
+            client.poll(0)  # the client hands out its complaints here
+            text, code = complaints.last()
+            if code in _SETTING_ERRORS or time.monotonic() >= deadline:
+                raise _unreachable(settings, timeout_ms, text or problem.args[0].str(), code) from None
+            continue
+        brokers = sorted(metadata.brokers.values(), key=lambda broker: broker.id)
+        return Cluster(str(metadata.cluster_id), tuple(f"{broker.host}:{broker.port}" for broker in brokers))
+
+
+def admin_client(settings: KafkaSettings, complaints: _Complaints | None = None) -> AdminClient:
+    """Return an admin client.
+
+    Errors: NotReady when librdkafka does not know a setting or refuses its value.
+    """
+    own: dict[str, object] = {"error_cb": complaints} if complaints is not None else {}
+    try:
+        return AdminClient(settings.client(own, logged=False))  # type: ignore[arg-type]
+    except (KafkaException, TypeError, ValueError) as problem:
+        reason = problem.args[0]
+        text = reason.str() if isinstance(reason, KafkaError) else str(problem)
+        raise NotReady(
+            "kafka-setting-refused",
+            f"the Kafka client does not take these settings: {text}",
+            why="settings are passed to librdkafka as they are; it knows the names in its CONFIGURATION page only",
+            do="mend the name or the value in the Kafka settings file or in the HEADRACE_KAFKA_… variables",
+        ) from None
+
+
+def _unreachable(settings: KafkaSettings, timeout_ms: int, text: str, code: int | None) -> HeadraceError:
+    if code == KafkaError._RESOLVE:
+        return LogUnavailable(
+            "kafka-unknown-host",
+            f"no address was found for the Kafka broker {settings.bootstrap} in {timeout_ms} ms",
+            why=text,
+            do="check the host name given with --kafka or HEADRACE_KAFKA, and the network's name service",
+        )
+    if code in _SETTING_ERRORS:
+        return NotReady(
+            "kafka-refused",
+            f"the Kafka broker at {settings.bootstrap} refuses this client",
+            why=text,
+            do="check security.protocol, sasl.* and ssl.* in the Kafka settings file or the HEADRACE_KAFKA_… variables",
+        )
+    return LogUnavailable(
+        "kafka-unreachable",
+        f"no Kafka broker answered at {settings.bootstrap} in {timeout_ms} ms",
+        why=text,
+        do="start the broker (`headrace kafka` starts one here) or give its address with --kafka HOST:PORT",
+    )
