@@ -1,0 +1,121 @@
+"""Commands: everything that can happen to a partition, whoever asks for it.
+
+Some travel over `headrace.commands` from one partition to another (or from the console), in an `Envelope`; most are
+handed to the partition in the process that owns it: results of executions. A due timer is `TimerFired`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.records.codec import Packed
+from headrace.records.rows import Failure, KnownEvent
+
+
+class Command(msgspec.Struct, array_like=True, gc=False, tag_field="t"):
+    """What a partition is asked to do."""
+
+
+class CancelRun(Command, tag=2):
+    """End a run now; its code is interrupted and its steps are dropped."""
+
+    run_id: str
+    reason: str
+
+
+class DefineFunction(Command, tag=3):
+    """A definition as it stands on the functions topic; `definition` is its JSON, or None when it was removed."""
+
+    function_id: str
+    definition: bytes | None
+
+
+class StepReport(Command, tag=4):
+    """One attempt of a step has ended. `output` or `failure`, never both."""
+
+    run_id: str
+    step: bytes
+    op: int
+    attempt: int
+    started_ms: int
+    output: bytes | None = None
+    failure: Failure | None = None
+    output_json: str = ""  # for people: the same value as JSON
+    retries: int = -1  # this step's own number of retries, or -1 for the function's
+
+
+class SleepAsked(Command, tag=5):
+    """The code asked to sleep until `due_ms`, or for `duration_ms` from the turn's time on when `due_ms` is 0."""
+
+    run_id: str
+    step: bytes
+    due_ms: int
+    duration_ms: int
+
+
+class EventsAsked(Command, tag=6):
+    """The code asked to publish events; each is JSON, with its record key (or None)."""
+
+    run_id: str
+    step: bytes
+    events: list[tuple[bytes, bytes | None]]
+
+
+class RunReport(Command, tag=7):
+    """One attempt of the function body has ended."""
+
+    run_id: str
+    attempt: int
+    output: bytes | None = None
+    failure: Failure | None = None
+    output_json: str = ""
+
+
+class Suspended(Command, tag=10):
+    """The code can do nothing until one of these steps is resolved: a new owner need not start it before."""
+
+    run_id: str
+    waiting: list[bytes]
+
+
+class CodeMissing(Command, tag=8):
+    """No code for the run's function is loaded here (True), or it is there again (False)."""
+
+    run_id: str
+    missing: bool
+
+
+class TimerFired(Command, tag=9):
+    """A timer is due."""
+
+    key: bytes
+
+
+AnyCommand = (
+    KnownEvent
+    | CancelRun
+    | DefineFunction
+    | StepReport
+    | SleepAsked
+    | EventsAsked
+    | RunReport
+    | Suspended
+    | CodeMissing
+    | TimerFired
+)
+
+
+class Envelope(msgspec.Struct, array_like=True, gc=False):
+    """A command on its way. `source` is the sending partition, or -1 for the console, whose commands carry an `id`.
+
+    `prev` is the seq sent before this one from the same source to the same target (-1: none).
+    """
+
+    source: int
+    seq: int
+    prev: int
+    command: KnownEvent | CancelRun
+    id: str = ""
+
+
+ENVELOPE: Packed[Envelope] = Packed("command", Envelope)

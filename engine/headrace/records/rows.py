@@ -1,0 +1,167 @@
+"""The rows of a partition's state, as its changelog and snapshots carry them.
+
+A key is one table byte and the key's own bytes; the table bytes stand below. Rows are positional msgpack: a field is
+only ever added at the end, with a default.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgspec
+
+# Table bytes. `worker/` alone writes the upper case ones that concern the log itself (positions, outbox, order).
+POSITIONS = b"P"
+LAST_APPLIED = b"L"  # + source topic letter, source partition: the last seq applied from there
+LAST_SENT = b"S"  # + target topic letter, target partition: the last seq sent there
+OUTBOX = b"O"  # + seq
+STORE = b"~"  # local only, never in the log: where this store stands
+DEFINITIONS = b"d"
+RUNS = b"r"
+STEPS = b"s"
+TIMERS = b"t"
+EVENT_IDS = b"i"
+EVENT_ID_EXPIRY = b"x"
+EXECUTING = b"e"  # runs whose code must be started again by a new owner
+
+
+class Row(msgspec.Struct, array_like=True, gc=False):
+    """What every row has in common: positional, small."""
+
+
+class Positions(Row):
+    """How far the inputs are applied: the next offset to read from each, and the turn's time."""
+
+    now_ms: int = 0
+    commands: int = 0
+    functions: int = 0  # next offset of the functions topic that this partition has taken in
+    control: int = 0
+    events: dict[int, int] = {}
+
+
+class Phase(IntEnum):
+    """Why a live run is not ended yet."""
+
+    QUEUED = 0
+    EXECUTING = 1
+    SLEEPING = 2
+    WAITING = 3
+    BACKING_OFF = 4
+    PARKED = 5
+    NO_CODE = 6
+
+
+class Failure(Row):
+    """An error as data: the class name, the message, the traceback as text, and whether trying again may help."""
+
+    name: str
+    message: str
+    stack: str = ""
+    retriable: bool = True
+    retry_after_ms: int = -1  # >= 0: the user said when, whatever the back-off says
+
+
+class KnownEvent(Row, tag_field="t", tag=1):
+    """An event that was read, checked and given its identity.
+
+    `id` is internal (a ULID); `given_id` the one its sender chose, or "". `json` is the record's value as its sender
+    wrote it, checked to be {"name": string, "data": object or null, …}. `ts_ms` is its own time (the sender's `ts`, or
+    the log's), `at_ms` the log's. `key` is the record key.
+    """
+
+    id: str
+    name: str
+    json: bytes
+    ts_ms: int
+    at_ms: int
+    given_id: str = ""
+    key: bytes | None = None
+
+
+class Run(Row):
+    """One live run. Ended runs leave the state; their history stands on the history topic."""
+
+    function_id: str
+    created_ms: int
+    events: list[KnownEvent]  # what started it
+    phase: int = Phase.EXECUTING
+    attempt: int = 0  # attempts of the function body used up since the last recorded step
+    quiet: bool = False  # no lifecycle events for runs that were started by one (loop guard)
+    retry_due_ms: int = 0  # the function body is tried again then
+
+
+class StepState(IntEnum):
+    """How far a step is."""
+
+    PENDING = 0  # a sleep that is not over, or a call to be tried again at `due_ms`
+    DONE = 1
+    FAILED = 2
+
+
+class StepOp(IntEnum):
+    """What kind of step it is."""
+
+    RUN = 0
+    SLEEP = 1
+    SEND_EVENT = 2
+
+
+class Step(Row):
+    """What is recorded of one step of a live run."""
+
+    id: str
+    op: int
+    state: int
+    attempt: int = 0  # attempts used up
+    order: int = 0  # grows with each recorded result of the partition: replays resolve in this order
+    output: bytes | None = None  # as `execution/values.py` writes it
+    failure: Failure | None = None
+    due_ms: int = 0
+    started_ms: int = 0
+
+
+class TimerKind(IntEnum):
+    """What a timer means when it is due."""
+
+    STEP = 0  # wake the step: a sleep ends, or a call is tried again
+    RUN = 1  # try the function body again
+    EVENT = 2  # an event with a future `ts` starts its runs
+    EVENT_ID_EXPIRY = 3  # a minute's worth of event ids is forgotten
+
+
+class Timer(Row):
+    """A row in due order; firing is an input like any other."""
+
+    kind: int
+    run_id: str = ""
+    step: bytes = b""
+    event: KnownEvent | None = None  # for EVENT
+
+
+class EventId(Row):
+    """Which functions an id that a user gave has started already."""
+
+    functions: list[str]
+    until_ms: int
+
+
+def run_key(run_id: str) -> bytes:
+    """Key of a run's row."""
+    return RUNS + run_id.encode()
+
+
+def step_name(step_id: str, occurrence: int) -> bytes:
+    """Name a step within its run: its id and how often the id was asked for before."""
+    # NUL cannot stand in a step id (checked where ids are declared), so no two steps share a name.
+    return step_id.encode() if occurrence == 0 else step_id.encode() + b"\0%d" % occurrence
+
+
+def split_step_name(name: bytes) -> tuple[str, int]:
+    """Take a step's name apart into its id and its occurrence."""
+    step_id, _, occurrence = name.partition(b"\0")
+    return step_id.decode(), int(occurrence) if occurrence else 0
+
+
+def timer_key(due_ms: int, kind: int, run_id: str = "", step: bytes = b"") -> bytes:
+    """Key of a timer: in due order, unique per thing that waits."""
+    return due_ms.to_bytes(8, "big") + bytes([kind]) + run_id.encode() + step

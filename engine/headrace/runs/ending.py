@@ -1,0 +1,84 @@
+"""Ending: a run completes, fails or is cancelled; its rows leave the state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from headrace.records.history import Kind
+from headrace.records.ids import derive_ulid
+from headrace.records.rows import Failure, KnownEvent, Run, StepState, TimerKind, timer_key
+from headrace.state import Turn
+
+FINISHED = "inngest/function.finished"
+_NAMES = {"Failed": "inngest/function.failed", "Cancelled": "inngest/function.cancelled"}
+
+
+def end_run(
+    turn: Turn, run_id: str, run: Run, status: str, *, output_json: str = "", failure: Failure | None = None
+) -> None:
+    """Take the run out of the state, write its last record, and publish its lifecycle events if anyone wants them."""
+    run_key = run_id.encode()
+    state = turn.state
+    for key, step in state.steps.scan(run_key):
+        if step.state == StepState.PENDING and step.due_ms:
+            state.timers.delete(timer_key(step.due_ms, TimerKind.STEP, run_id, key[len(run_key) :]))
+        state.steps.delete(key)
+    if run.retry_due_ms:
+        state.timers.delete(timer_key(run.retry_due_ms, TimerKind.RUN, run_id))
+    state.runs.delete(run_key)
+    state.executing.delete(run_key)
+    if failure is None:
+        turn.history(
+            Kind.RunEnded,
+            run_id,
+            run.function_id,
+            status=status,
+            started_ms=run.created_ms,
+            attempt=run.attempt,
+            output=output_json,
+        )
+    else:
+        turn.history(
+            Kind.RunEnded,
+            run_id,
+            run.function_id,
+            status=status,
+            started_ms=run.created_ms,
+            attempt=run.attempt,
+            error_name=failure.name,
+            error_message=failure.message,
+            error_stack=failure.stack,
+        )
+    if not run.quiet:
+        _tell(turn, run_id, run, status, output_json, failure)
+
+
+def _tell(turn: Turn, run_id: str, run: Run, status: str, output_json: str, failure: Failure | None) -> None:
+    names = [name for name in (FINISHED, _NAMES.get(status)) if name is not None and turn.wanted(name)]
+    if not names:
+        return
+    data: dict[str, Any] = {
+        "function_id": run.function_id,
+        "run_id": run_id,
+        "event": _event_json(run.events[0]),
+        "events": [_event_json(event) for event in run.events],
+        "_inngest": {"status": status},
+    }
+    if failure is not None:
+        data["error"] = {"name": failure.name, "message": failure.message, "stack": failure.stack}
+    elif status == "Completed":
+        data["result"] = msgspec.Raw(output_json.encode() or b"null")
+    for name in names:
+        event_id = derive_ulid(turn.now_ms, b"%s\0%s" % (run_id.encode(), name.encode()))
+        body = {"name": name, "data": data, "ts": turn.now_ms}
+        key = run.events[0].key
+        turn.publish(event_id, msgspec.json.encode(body), key, event_id.encode() if key is None else key)
+
+
+def _event_json(event: KnownEvent) -> dict[str, Any]:
+    fields = msgspec.json.decode(event.json, type=dict[str, msgspec.Raw])
+    fields["id"] = msgspec.Raw(msgspec.json.encode(event.given_id or event.id))
+    fields["ts"] = msgspec.Raw(msgspec.json.encode(event.ts_ms))
+    return fields

@@ -1,0 +1,36 @@
+"""How long until the next attempt."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from headrace.records.definitions import Backoff, Definition, decode_definition
+from headrace.records.rows import Failure
+from headrace.state import Turn
+
+RETRY_DELAY_MS_MAX = 24 * 3_600_000
+_FALLBACK = Definition("", "", "", [])
+
+
+def definition_of(turn: Turn, function_id: str) -> Definition:
+    """Read the definition that the partition knows; one that was removed meanwhile leaves the defaults."""
+    packed = turn.state.definitions.get(function_id.encode())
+    return decode_definition(packed) if packed is not None else _FALLBACK
+
+
+def retry_delay_ms(backoff: Backoff, attempt: int, failure: Failure, salt: str) -> int:
+    """Return the wait after the failed `attempt` (from 0): what the user's error says, else the back-off's.
+
+    The jitter is drawn from a hash of `salt` and the attempt: the same everywhere, different for every run and step.
+    """
+    if failure.retry_after_ms >= 0:
+        return min(failure.retry_after_ms, RETRY_DELAY_MS_MAX)
+    if backoff.type == "fixed":
+        delay = backoff.base_ms
+    elif backoff.type == "linear":
+        delay = backoff.base_ms * (attempt + 1)
+    else:
+        delay = backoff.base_ms << min(attempt, 40)
+    delay = min(delay, backoff.max_ms)
+    drawn = int.from_bytes(blake2b(f"{salt}\0{attempt}".encode(), digest_size=4).digest()) / 0x1_0000_0000
+    return int(delay * (1 + backoff.jitter * drawn))

@@ -1,0 +1,37 @@
+"""Sleep: the code asked to go on at a later time."""
+
+from __future__ import annotations
+
+from headrace.records.commands import SleepAsked
+from headrace.records.history import Kind
+from headrace.records.rows import Step, StepOp, StepState, Timer, TimerKind, split_step_name, timer_key
+from headrace.state import Turn
+
+SLEEP_MS_MAX = 10 * 366 * 24 * 3_600_000
+
+
+def plan_sleep(turn: Turn, asked: SleepAsked) -> None:
+    """Record when the sleep ends, and set its timer. A time that is past ends it with the next turn."""
+    run_key = asked.run_id.encode()
+    run = turn.state.runs.get(run_key)
+    if run is None or turn.state.steps.get(run_key + asked.step) is not None:
+        return
+    now_ms = turn.now_ms
+    due_ms = min(max(asked.due_ms or now_ms + asked.duration_ms, now_ms), now_ms + SLEEP_MS_MAX)
+    step_id, occurrence = split_step_name(asked.step)
+    row = Step(step_id, StepOp.SLEEP, StepState.PENDING, 0, turn.next_order(), None, None, due_ms, now_ms)
+    turn.state.steps.put(run_key + asked.step, row)
+    turn.state.timers.put(
+        timer_key(due_ms, TimerKind.STEP, asked.run_id, asked.step), Timer(TimerKind.STEP, asked.run_id, asked.step)
+    )
+    turn.history(
+        Kind.StepPlanned,
+        asked.run_id,
+        run.function_id,
+        step_id=step_id,
+        occurrence=occurrence,
+        op="sleep",
+        started_ms=now_ms,
+        due_ms=due_ms,
+    )
+    turn.resolve(asked.run_id, asked.step, row)

@@ -1,0 +1,113 @@
+"""Step report: one attempt of a step has ended."""
+
+from __future__ import annotations
+
+from headrace.records.commands import StepReport
+from headrace.records.history import Kind
+from headrace.records.rows import Failure, Run, Step, StepOp, StepState, Timer, TimerKind, split_step_name, timer_key
+from headrace.runs.retry import definition_of, retry_delay_ms
+from headrace.state import Turn
+
+
+def take_step_report(turn: Turn, report: StepReport) -> None:
+    """Record the result; or, after a failure with retries left, plan the next attempt."""
+    run_key = report.run_id.encode()
+    run = turn.state.runs.get(run_key)
+    if run is None:
+        return
+    key = run_key + report.step
+    known = turn.state.steps.get(key)
+    if known is not None and (known.state != StepState.PENDING or known.attempt != report.attempt):
+        return  # recorded already, or an attempt that is not outstanding
+    if known is None and report.attempt != 0:
+        return
+    if report.failure is None:
+        _record(turn, run, report, StepState.DONE, None)
+        return
+    definition = definition_of(turn, run.function_id)
+    retries = definition.retries if report.retries < 0 else report.retries
+    if not report.failure.retriable or report.attempt >= retries:
+        _record(turn, run, report, StepState.FAILED, report.failure)
+        return
+    delay_ms = retry_delay_ms(definition.backoff, report.attempt, report.failure, report.run_id + repr(report.step))
+    _try_again(turn, run, report, report.failure, turn.now_ms + delay_ms)
+
+
+def _record(turn: Turn, run: Run, report: StepReport, state: StepState, failure: Failure | None) -> None:
+    step_id, occurrence = split_step_name(report.step)
+    row = Step(
+        step_id,
+        report.op,
+        state,
+        report.attempt + 1,
+        turn.next_order(),
+        report.output,
+        failure,
+        0,
+        report.started_ms,
+    )
+    run_key = report.run_id.encode()
+    turn.state.steps.put(run_key + report.step, row)
+    if run.attempt:  # a recorded step gives the function body its full number of attempts again
+        run.attempt = 0
+        turn.state.runs.put(run_key, run)
+    if failure is None:
+        turn.history(
+            Kind.StepEnded,
+            report.run_id,
+            run.function_id,
+            status="Completed",
+            step_id=step_id,
+            occurrence=occurrence,
+            op=StepOp(report.op).name.lower(),
+            attempt=report.attempt,
+            started_ms=report.started_ms,
+            output=report.output_json,
+        )
+    else:
+        _tell_failure(turn, run, report, Kind.StepEnded, failure, status="Failed")
+    turn.resolve(report.run_id, report.step, row)
+
+
+def _try_again(turn: Turn, run: Run, report: StepReport, failure: Failure, due_ms: int) -> None:
+    step_id, _ = split_step_name(report.step)
+    run_key = report.run_id.encode()
+    row = Step(
+        step_id,
+        report.op,
+        StepState.PENDING,
+        report.attempt + 1,
+        turn.next_order(),
+        None,
+        failure,
+        due_ms,
+        report.started_ms,
+    )
+    turn.state.steps.put(run_key + report.step, row)
+    turn.state.timers.put(
+        timer_key(due_ms, TimerKind.STEP, report.run_id, report.step),
+        Timer(TimerKind.STEP, report.run_id, report.step),
+    )
+    _tell_failure(turn, run, report, Kind.StepAttemptFailed, failure, due_ms=due_ms)
+    turn.resolve(report.run_id, report.step, row)
+
+
+def _tell_failure(
+    turn: Turn, run: Run, report: StepReport, kind: Kind, failure: Failure, *, status: str = "", due_ms: int = 0
+) -> None:
+    step_id, occurrence = split_step_name(report.step)
+    turn.history(
+        kind,
+        report.run_id,
+        run.function_id,
+        status=status,
+        step_id=step_id,
+        occurrence=occurrence,
+        op=StepOp(report.op).name.lower(),
+        attempt=report.attempt,
+        started_ms=report.started_ms,
+        due_ms=due_ms,
+        error_name=failure.name,
+        error_message=failure.message,
+        error_stack=failure.stack,
+    )

@@ -1,0 +1,27 @@
+"""Suspend: the code of a run can do nothing until a timer or an answer comes."""
+
+from __future__ import annotations
+
+from headrace.records.commands import Suspended
+from headrace.records.history import Kind
+from headrace.records.rows import Step, StepOp, StepState
+from headrace.state import Turn
+
+
+def suspend_run(turn: Turn, command: Suspended) -> None:
+    """Note that a new owner need not start the run; nothing, if a step it waits for is resolved meanwhile."""
+    run_key = command.run_id.encode()
+    run = turn.state.runs.get(run_key)
+    if run is None or run.retry_due_ms:
+        return
+    waiting: list[Step] = []
+    for step in command.waiting:
+        row = turn.state.steps.get(run_key + step)
+        if row is None or row.state != StepState.PENDING or not row.due_ms:
+            return
+        waiting.append(row)
+    if turn.state.executing.get(run_key) is None or not waiting:
+        return
+    turn.state.executing.delete(run_key)
+    phase = "backing_off" if any(row.op == StepOp.RUN for row in waiting) else "sleeping"
+    turn.history(Kind.RunPhase, command.run_id, run.function_id, phase=phase, due_ms=min(row.due_ms for row in waiting))

@@ -1,0 +1,93 @@
+"""Adverts: what each node says of its partitions on the control topic, so every node can answer for the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from headrace.adapters.seams import Appender, Outgoing, Partitions, Reader, ReadFailure, Reading, Record
+
+_PREFIX = b"partition/"
+
+
+class Advert(msgspec.Struct, omit_defaults=True):
+    """One partition, as its owner last told; JSON on the control topic under `partition/<number>`."""
+
+    partition: int
+    owner: str
+    state: str
+    lag: int = 0  # records of its inputs that are not applied yet
+    at_ms: int = 0
+    error: str = ""
+
+
+_DECODE = msgspec.json.Decoder(Advert).decode
+
+
+class Adverts:
+    """Writes this node's adverts and reads everybody's."""
+
+    def __init__(
+        self,
+        topic: str,
+        reader: Reader,
+        partitions: Partitions,
+        appender: Appender,
+        tell: Callable[[str, str], None],
+    ) -> None:
+        self._topic = topic
+        self._reader = reader
+        self._partitions = partitions
+        self._appender = appender
+        self._tell = tell
+        self._reading: Reading | None = None
+        self._mine: dict[int, Advert] = {}
+        self.known: dict[int, Advert] = {}
+
+    def start(self) -> None:
+        """Begin to read the control topic from its start."""
+        self._partitions.bounds(self._topic, 0, self._bounded)
+
+    def _bounded(self, bounds: tuple[int, int] | None, error: str | None) -> None:
+        if bounds is None:
+            self._tell("control_unreachable", f"{self._topic} cannot be read: {error}")
+            return
+        self._reading = self._reader.read(self._topic, 0, bounds[0], self._take, self._failed)
+
+    def _failed(self, failure: ReadFailure, text: str) -> None:
+        self._reading = None
+        if failure is ReadFailure.OUT_OF_RANGE:
+            self.start()
+        else:
+            self._tell("control_unreadable", f"{self._topic}: {failure.value}: {text}")
+
+    def _take(self, records: list[Record]) -> None:
+        for record in records:
+            if record.key is None or not record.key.startswith(_PREFIX) or record.value is None:
+                continue
+            try:
+                advert = _DECODE(record.value)
+            except msgspec.MsgspecError:
+                self._tell("advert_unreadable", f"{self._topic} offset {record.offset} is no advert of this version")
+                continue
+            self.known[advert.partition] = advert
+
+    def say(self, advert: Advert) -> None:
+        """Publish an advert, if it says anything new."""
+        before = self._mine.get(advert.partition)
+        if before is not None and (before.state, before.lag, before.error) == (advert.state, advert.lag, advert.error):
+            return
+        self._mine[advert.partition] = advert
+        key = _PREFIX + str(advert.partition).encode()
+        self._appender.send([Outgoing(self._topic, 0, key, msgspec.json.encode(advert))], _ignore)
+
+    def close(self) -> None:
+        """Stop reading."""
+        if self._reading is not None:
+            self._reading.close()
+
+
+def _ignore(failed: int | None) -> None:
+    # An advert that is lost is made good by the next change; nothing depends on it but what people see.
+    return None

@@ -1,0 +1,238 @@
+"""Apply one input to a partition: decode it, ask the pure rooms, in the order routing → admission → runs.
+
+Everything here is synchronous and deterministic in (state, input, now_ms).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from headrace.adapters.seams import Record
+from headrace.admission import first_starts, forget_event_ids
+from headrace.errors import BadRecord, HeadraceError, StateCorrupted
+from headrace.records.commands import (
+    ENVELOPE,
+    AnyCommand,
+    CancelRun,
+    CodeMissing,
+    DefineFunction,
+    EventsAsked,
+    RunReport,
+    SleepAsked,
+    StepReport,
+    Suspended,
+)
+from headrace.records.dead import dead_headers
+from headrace.records.definitions import decode_definition
+from headrace.records.events import HEADER_ID, HEADER_SOURCE, read_event
+from headrace.records.ids import entropy, is_ulid, partition_of, position_entropy, ulid_tail, ulid_time
+from headrace.records.rows import KnownEvent, Timer, TimerKind, timer_key
+from headrace.routing import Routes
+from headrace.runs import (
+    cancel_run,
+    note_code,
+    plan_sleep,
+    publish_events,
+    start_run,
+    suspend_run,
+    take_run_report,
+    take_step_report,
+    wake_run,
+    wake_step,
+)
+from headrace.worker.timers import due_of
+from headrace.worker.turn import NONE_BEFORE, OpenTurn
+
+_LOCAL: dict[type, Callable[[OpenTurn, Any], None]] = {
+    StepReport: take_step_report,
+    RunReport: take_run_report,
+    SleepAsked: plan_sleep,
+    EventsAsked: publish_events,
+    Suspended: suspend_run,
+    CodeMissing: note_code,
+    CancelRun: cancel_run,
+}
+
+
+class Inputs:
+    """Applies inputs to one partition's turn, and counts what is out of the ordinary."""
+
+    def __init__(self, turn: OpenTurn, events_topic_id: str, dead_value_bytes: int) -> None:
+        self._turn = turn
+        self._topic_id = events_topic_id
+        self._dead_value_bytes = dead_value_bytes
+        self._seeds: dict[int, int] = {}
+        self.routes = Routes([])
+        self.events = 0
+        self.runs_started = 0
+        self.dead_letters = 0
+        self.repeats = 0  # records that had been applied before
+        self.gaps = 0  # records from another partition that came before one that is missing
+
+    def load_definitions(self) -> None:
+        """Compile the triggers of all functions that the partition knows."""
+        self.routes = Routes(decode_definition(packed) for _, packed in self._turn.state.definitions.scan(b""))
+
+    def define(self, command: DefineFunction) -> None:
+        """Take in a definition, or its removal."""
+        key = command.function_id.encode()
+        if command.definition is None:
+            self._turn.state.definitions.delete(key)
+        else:
+            self._turn.state.definitions.put(key, command.definition)
+        self.load_definitions()
+
+    def command(self, command: AnyCommand) -> None:
+        """Apply a command of this process, or one that has passed the order check."""
+        if type(command) is KnownEvent:
+            self._admit(command)
+        elif type(command) is DefineFunction:
+            self.define(command)
+        else:
+            _LOCAL[type(command)](self._turn, command)
+        if self._turn.local:
+            local, self._turn.local = self._turn.local, []
+            for own in local:
+                self.command(own)
+
+    def commands_record(self, record: Record) -> None:
+        """Apply a record of the commands topic: once and in order, or the console's as it comes."""
+        try:
+            envelope = ENVELOPE.decode(record.value or b"")
+        except StateCorrupted as error:
+            self._bury(record, error)
+            return
+        if envelope.source >= 0:
+            key = b"c" + envelope.source.to_bytes(4, "big")
+            last = self._turn.state.last_applied.get(key)
+            last = NONE_BEFORE if last is None else last
+            if envelope.seq <= last:
+                self.repeats += 1
+                return
+            if envelope.prev != last:
+                self.gaps += 1  # the sender goes back and sends the missing one and everything after it again
+                return
+            self._turn.state.last_applied.put(key, envelope.seq)
+        self.command(envelope.command)
+
+    def event_record(self, record: Record) -> None:
+        """Apply a record of the events topic."""
+        self.events += 1
+        given_header_id = source = None
+        if record.headers:
+            for name, value in record.headers:
+                if name == HEADER_ID:
+                    given_header_id = value
+                elif name == HEADER_SOURCE:
+                    source = value
+        try:
+            internal = source is not None
+            if source is not None and self._seen(record.partition, source):
+                self.repeats += 1
+                return
+            fields = read_event(record.value, internal=internal)
+        except BadRecord as error:
+            self._bury(record, error)
+            return
+        event_id = self._event_id(record, given_header_id)
+        at_ms = record.timestamp_ms
+        event = KnownEvent(
+            event_id,
+            fields.name,
+            record.value or b"",
+            int(fields.ts or at_ms),
+            at_ms,
+            fields.id or "",
+            record.key,
+        )
+        self._place(event)
+
+    def _event_id(self, record: Record, given: bytes | None) -> str:
+        if given is not None and len(given) == 26:
+            text = given.decode("ascii", "replace")
+            if is_ulid(text):
+                return text
+        seed = self._seeds.get(record.partition)
+        if seed is None:
+            seed = entropy(f"{self._topic_id}\0{record.partition}".encode())
+            self._seeds[record.partition] = seed
+        return ulid_time(record.timestamp_ms) + ulid_tail(position_entropy(seed, record.offset))
+
+    def _seen(self, partition: int, source: bytes) -> bool:
+        try:
+            sender, seq, prev = (int(part) for part in source.split(b":"))
+        except ValueError:
+            raise BadRecord(
+                "event_source_invalid",
+                f"the header {HEADER_SOURCE} is {source[:60]!r}",
+                why="this header is the engine's own: partition:seq:prev",
+                do="do not set it",
+            ) from None
+        key = b"e" + partition.to_bytes(4, "big") + (sender & 0xFFFFFFFF).to_bytes(4, "big")
+        last = self._turn.state.last_applied.get(key)
+        last = NONE_BEFORE if last is None else last
+        if seq <= last:
+            return True
+        if prev != last:
+            self.gaps += 1  # accepted: the log of events expires, so a missing one may be gone for good
+        self._turn.state.last_applied.put(key, seq)
+        return False
+
+    def _place(self, event: KnownEvent) -> None:
+        # An id without a key is decided where all records with that id are decided.
+        if event.given_id and event.key is None:
+            turn = self._turn
+            place = event.given_id.encode()
+            target = partition_of(place, turn.partitions)
+            if target != turn.partition:
+                event.key = place
+                turn.command(target, event)
+                return
+        self._admit(event)
+
+    def _admit(self, event: KnownEvent) -> None:
+        turn = self._turn
+        if event.ts_ms > turn.now_ms and event.ts_ms > event.at_ms:
+            turn.state.timers.put(
+                timer_key(event.ts_ms, TimerKind.EVENT, event.id), Timer(TimerKind.EVENT, event=event)
+            )
+            return
+        self._route(event)
+
+    def _route(self, event: KnownEvent) -> None:
+        turn = self._turn
+        function_ids = self.routes.match(event, turn.now_ms)
+        if not function_ids:
+            return
+        if event.given_id:
+            function_ids = first_starts(turn, event, function_ids)
+        for function_id in function_ids:
+            self.runs_started += 1
+            turn.state.steps.open_group(start_run(turn, function_id, event).encode())
+
+    def timer(self, key: bytes) -> None:
+        """Apply a due timer; one whose row is gone is nothing."""
+        turn = self._turn
+        row = turn.state.timers.get(key)
+        if row is None:
+            return
+        turn.state.timers.delete(key)
+        due_ms = due_of(key)
+        if row.kind == TimerKind.STEP:
+            wake_step(turn, row.run_id, row.step, due_ms)
+        elif row.kind == TimerKind.RUN:
+            wake_run(turn, row.run_id, due_ms)
+        elif row.kind == TimerKind.EVENT and row.event is not None:
+            self._route(row.event)
+        elif row.kind == TimerKind.EVENT_ID_EXPIRY:
+            forget_event_ids(turn, due_ms)
+
+    def _bury(self, record: Record, error: HeadraceError) -> None:
+        self.dead_letters += 1
+        headers: list[tuple[str, bytes]] = dead_headers(error, record.topic, record.partition, record.offset)
+        value = record.value
+        if value is not None and len(value) > self._dead_value_bytes:
+            headers.append(("headrace-truncated", str(len(value)).encode()))
+            value = value[: self._dead_value_bytes]
+        self._turn.dead(record.key, value, headers)

@@ -1,0 +1,145 @@
+"""Commits on their way: cut into chunks, appended under the claim, and honoured in order as the reports come.
+
+The owner applies the very rule that readers apply (`honour.py`) to what is reported: an append that fails, comes back
+without an offset, or landed anywhere but at c + k means that readers will honour neither it nor anything after it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from zlib import crc32
+
+from headrace.adapters.seams import Appender
+from headrace.records.changelog import LOG_RECORD, Bookmark, Chunk, RowChange
+from headrace.worker.honour import Honour
+from headrace.worker.turn import Effect, OutboxRow
+
+_ROW_OVERHEAD = 12
+
+
+class Commit:
+    """One commit in flight."""
+
+    __slots__ = ("commands_upto", "crc", "effects", "last_k", "rows", "sends", "snapshot_begin", "snapshot_upto")
+
+    def __init__(
+        self,
+        rows: list[RowChange],
+        sends: list[tuple[bytes, OutboxRow]],
+        effects: list[Effect],
+        snapshot_upto: int,
+        snapshot_begin: int,
+        commands_upto: int,
+    ) -> None:
+        self.rows = rows
+        self.sends = sends
+        self.effects = effects
+        self.snapshot_upto = snapshot_upto
+        self.snapshot_begin = snapshot_begin
+        self.commands_upto = commands_upto  # the position on the commands topic that stands in this commit
+        self.last_k = 0
+        self.crc = 0
+
+
+def cut(rows: list[RowChange], chunk_bytes: int) -> list[list[RowChange]]:
+    """Cut rows into chunks of about `chunk_bytes`; a single row may be larger, so callers bound rows."""
+    chunks: list[list[RowChange]] = [[]]
+    size = 0
+    for row in rows:
+        row_bytes = len(row[0]) + (len(row[1]) if row[1] is not None else 0) + _ROW_OVERHEAD
+        if size + row_bytes > chunk_bytes and chunks[-1]:
+            chunks.append([])
+            size = 0
+        chunks[-1].append(row)
+        size += row_bytes
+    return chunks
+
+
+class Commits:
+    """The commits of one claim."""
+
+    def __init__(
+        self,
+        appender: Appender,
+        topic: str,
+        partition: int,
+        topic_id: str,
+        claim: int,
+        chunk_bytes: int,
+        honoured: Callable[[Commit, Bookmark], None],
+        fenced: Callable[[str], None],
+    ) -> None:
+        self._appender = appender
+        self._topic = topic
+        self._partition = partition
+        self._topic_id = topic_id
+        self._claim = claim
+        self._chunk_bytes = chunk_bytes
+        self._honoured = honoured
+        self._fenced = fenced
+        self._rule = Honour()  # as a reader sees it: fed with what is reported
+        self._rule.claimed(claim)
+        self._sent_k = 0
+        self._number = 0
+        self._flight: deque[Commit] = deque()
+        self.closed = False
+        self.unreported = 0
+        self.bytes = 0  # appended under this claim
+
+    @property
+    def in_flight(self) -> int:
+        """How many commits are appended and not honoured yet."""
+        return len(self._flight)
+
+    @property
+    def next_offset(self) -> int:
+        """The offset at which the next commit's first record will stand, if it is to count."""
+        return self._claim + self._sent_k + 1
+
+    def append(self, commit: Commit) -> None:
+        """Send a commit; it takes effect when its final chunk is honoured."""
+        self._number += 1
+        chunks = cut(commit.rows, self._chunk_bytes)
+        commit.last_k = self._sent_k + len(chunks)
+        self._flight.append(commit)
+        last = len(chunks) - 1
+        for number, rows in enumerate(chunks):
+            self._sent_k += 1
+            value = LOG_RECORD.encode(
+                Chunk(
+                    self._claim,
+                    self._sent_k,
+                    self._number,
+                    number,
+                    number == last,
+                    rows,
+                    commit.snapshot_upto,
+                    commit.snapshot_begin,
+                )
+            )
+            self.bytes += len(value)
+            if number == last:
+                commit.crc = crc32(value)
+            self.unreported += 1
+            self._appender.append(self._topic, self._partition, value, partial(self._reported, self._sent_k))
+
+    def _reported(self, k: int, offset: int, error: str | None) -> None:
+        self.unreported -= 1
+        if self.closed:
+            return
+        if error is not None or not self._rule.follows(self._claim, k, offset):
+            self.closed = True
+            where = f"offset {offset}" if offset >= 0 else "an unknown offset"
+            self._fenced(error or f"record {k} of claim {self._claim} landed at {where}, not at {self._claim + k}")
+            return
+        commit = self._flight[0]
+        if k == commit.last_k:
+            self._flight.popleft()
+            bookmark = Bookmark(self._topic_id, offset + 1, self._claim, k, False, commit.crc)
+            self._honoured(commit, bookmark)
+
+    def close(self) -> None:
+        """Ignore every later report."""
+        self.closed = True

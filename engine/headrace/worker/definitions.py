@@ -1,0 +1,133 @@
+"""Definitions: the functions topic, read by a node and handed to every machine that it runs.
+
+A definition becomes part of a partition's state together with its offset on the topic, so a partition that moves to
+another node forgets nothing, and a node that is behind cannot undo what is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from headrace.adapters.seams import Appender, Loop, Outgoing, Partitions, Reader, ReadFailure, Reading, Record
+from headrace.errors import BadRecord
+from headrace.records.commands import DefineFunction
+from headrace.records.definitions import Definition, decode_definition, encode_definition
+
+_AGAIN_S = 0.5
+
+
+class DefinitionsLog:
+    """What stands on the functions topic, as far as this node has read it."""
+
+    def __init__(
+        self,
+        topic: str,
+        loop: Loop,
+        reader: Reader,
+        partitions: Partitions,
+        appender: Appender,
+        defined: Callable[[int, DefineFunction], None],
+        tell: Callable[[str, str], None],
+    ) -> None:
+        self._topic = topic
+        self._loop = loop
+        self._reader = reader
+        self._partitions = partitions
+        self._appender = appender
+        self._defined = defined
+        self._tell = tell
+        self._reading: Reading | None = None
+        self._until = 0
+        self._arrived: Callable[[], None] | None = None
+        self._closed = False
+        self.position = 0
+        self.known: dict[str, tuple[int, bytes | None]] = {}  # function id → (offset, definition or None)
+
+    def catch_up(self, then: Callable[[], None]) -> None:
+        """Read to what is now the end of the topic, and call; go on reading after that."""
+
+        def bounded(bounds: tuple[int, int] | None, error: str | None) -> None:
+            if self._closed:
+                return
+            if bounds is None:
+                self._tell("functions_unreachable", f"{self._topic} cannot be read: {error}; trying again")
+                self._loop.call_later(_AGAIN_S, self.catch_up, then)
+                return
+            self._until = bounds[1]
+            self._arrived = then
+            if self._reading is None:
+                self.position = max(self.position, bounds[0])
+                self._reading = self._reader.read(self._topic, 0, self.position, self._take, self._failed)
+            self._check()
+
+        self._partitions.bounds(self._topic, 0, bounded)
+
+    def _check(self) -> None:
+        if self._arrived is not None and self.position >= self._until:
+            arrived, self._arrived = self._arrived, None
+            arrived()
+
+    def _take(self, records: list[Record]) -> None:
+        for record in records:
+            self.position = record.offset + 1
+            if record.key is None:
+                continue
+            function_id = record.key.decode("utf-8", "replace")
+            if record.value is not None:
+                try:
+                    decode_definition(record.value)
+                except BadRecord as error:
+                    self._tell(error.code, f"{self._topic} offset {record.offset}: {error}")
+                    continue
+            self.known[function_id] = (record.offset, record.value)
+            self._defined(record.offset, DefineFunction(function_id, record.value))
+        self._check()
+
+    def _failed(self, failure: ReadFailure, text: str) -> None:
+        self._reading = None
+        if self._closed:
+            return
+        self._tell("functions_unreadable", f"{self._topic}: {failure.value}: {text}; reading it from its start again")
+        if failure is ReadFailure.OUT_OF_RANGE:
+            self.position = 0
+        self._loop.call_later(_AGAIN_S, self.catch_up, self._arrived or _nothing)
+
+    def in_order(self) -> Iterable[tuple[int, DefineFunction]]:
+        """All definitions by offset, for a machine that starts."""
+        for offset, function_id, value in sorted((o, f, v) for f, (o, v) in self.known.items()):
+            yield offset, DefineFunction(function_id, value)
+
+    def publish(self, apps: Iterable[str], declared: Mapping[str, Definition], then: Callable[[], None]) -> None:
+        """Write what these apps declare, and remove what they declare no longer; call once all of it is read back."""
+        batch: list[Outgoing] = []
+        for function_id, definition in declared.items():
+            value = encode_definition(definition)
+            if self.known.get(function_id, (0, None))[1] != value:
+                batch.append(Outgoing(self._topic, 0, function_id.encode(), value))
+        for function_id, (_, known) in self.known.items():
+            if known is not None and function_id not in declared and decode_definition(known).app in set(apps):
+                batch.append(Outgoing(self._topic, 0, function_id.encode(), None))
+        if not batch:
+            self._loop.call_soon(then)
+            return
+
+        def reported(failed: int | None) -> None:
+            if self._closed:
+                return
+            if failed is None:
+                self.catch_up(then)
+                return
+            self._tell("functions_unwritable", f"{self._topic} does not take the definitions; trying again")
+            self._loop.call_later(_AGAIN_S, self.publish, apps, declared, then)
+
+        self._appender.send(batch, reported)
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._closed = True
+        if self._reading is not None:
+            self._reading.close()
+
+
+def _nothing() -> None:
+    return None

@@ -1,0 +1,227 @@
+"""The state as the next turn sees it: the store, and on top of it what is not in the store yet.
+
+A row that a turn writes goes three steps: *dirty* (this turn), *unflushed* (encoded; its commit is on its way or
+honoured), *stored*. The store is written only from commits that are honoured, some at a time and together with their
+bookmark, so it may lag and never leads (I2); a run that begins and ends in between never touches it.
+
+Decoded rows are cached, so that the next command about a run costs a dictionary look-up. When the claim is lost the
+whole overlay is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from headrace.adapters.seams import Store
+from headrace.records import rows
+from headrace.records.changelog import BOOKMARK, Bookmark, RowChange
+
+V = TypeVar("V")
+_MISSING: Any = object()
+_ENCODER = msgspec.msgpack.Encoder()
+_RUN_ID_LENGTH = 26
+
+
+def after_prefix(prefix: bytes) -> bytes:
+    """Return the first key behind all keys that start with `prefix`."""
+    return prefix + b"\xff" * 64
+
+
+class Rows(Generic[V]):
+    """One table: decoded values by key, the key without its table byte."""
+
+    def __init__(self, table: bytes, kind: Any, store: Store) -> None:
+        self.table = table
+        self._encode: Callable[[V], bytes] = _ENCODER.encode
+        self._decode: Callable[[bytes], V] = msgspec.msgpack.Decoder(kind).decode
+        if kind is bytes:  # values that are bytes already stand as they are
+            self._encode = self._decode = _as_it_is  # type: ignore[assignment]
+        self._store = store
+        self.cached: dict[bytes, V | None] = {}
+        self.dirty: dict[bytes, None] = {}
+        self.unflushed: dict[bytes, bytes | None] = {}
+
+    def get(self, key: bytes) -> V | None:
+        """Read a row."""
+        found = self.cached.get(key, _MISSING)
+        if found is not _MISSING:
+            return found
+        raw = self.unflushed.get(key, _MISSING)
+        if raw is _MISSING:
+            raw = self._store.get(self.table + key)
+        value = None if raw is None else self._decode(raw)
+        self.cached[key] = value
+        return value
+
+    def put(self, key: bytes, value: V) -> None:
+        """Write a row; it shows at once."""
+        self.cached[key] = value
+        self.dirty[key] = None
+
+    def delete(self, key: bytes) -> None:
+        """Remove a row, whether or not it is there."""
+        self.cached[key] = None
+        self.dirty[key] = None
+
+    def keys(self, prefix: bytes) -> list[bytes]:
+        """List the keys of live rows that start with `prefix`, in order."""
+        start = self.table + prefix
+        cut = len(self.table)
+        live = {key[cut:] for key, _ in self._store.scan(start, after_prefix(start))}
+        for changed in (self.unflushed, self.dirty):
+            for key in changed:
+                if key.startswith(prefix):
+                    live.add(key)
+        return sorted(key for key in live if self.get(key) is not None)
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, V]]:
+        """Go through live rows in key order, as they stand when asked for; rows may be changed meanwhile."""
+        for key in self.keys(prefix):
+            value = self.get(key)
+            if value is not None:
+                yield key, value
+
+    def take(self, changes: list[RowChange]) -> None:
+        """End the turn: encode what it wrote, and append it to the commit's rows."""
+        for key in self.dirty:
+            value = self.cached[key]
+            raw = None if value is None else self._encode(value)
+            self.unflushed[key] = raw
+            changes.append((self.table + key, raw))
+        self.dirty = {}
+
+    def flushed(self, key: bytes, raw: bytes | None) -> None:
+        """Forget an unflushed row that stands in the store now, unless a later turn has written it again."""
+        if self.unflushed.get(key, _MISSING) == raw:
+            del self.unflushed[key]
+            if raw is None and key not in self.dirty and self.cached.get(key, _MISSING) is None:
+                del self.cached[key]
+
+    def shrink(self, rows_max: int) -> None:
+        """Bound the cache: keep what is on its way to the store, forget the rest."""
+        if len(self.cached) > rows_max:
+            keep = self.unflushed
+            self.cached = {k: v for k, v in self.cached.items() if k in keep or k in self.dirty}
+
+
+def _as_it_is(value: bytes) -> bytes:
+    return value
+
+
+class StepRows(Rows[rows.Step]):
+    """The steps table, with an index of each live run's steps, so that ending a run asks the store nothing."""
+
+    GROUPS_MAX = 50_000
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(rows.STEPS, rows.Step, store)
+        self._groups: dict[bytes, dict[bytes, None] | None] = {}  # None: known to have no steps yet
+
+    def open_group(self, run_key: bytes) -> None:
+        """Note that a run is new: it has no steps, here or in the store."""
+        if len(self._groups) >= self.GROUPS_MAX:
+            self._groups.clear()
+        self._groups[run_key] = None
+
+    def close_group(self, run_key: bytes) -> None:
+        """Forget the index of a run that has ended."""
+        self._groups.pop(run_key, None)
+
+    def put(self, key: bytes, value: rows.Step) -> None:
+        super().put(key, value)
+        run_key = key[:_RUN_ID_LENGTH]
+        group = self._groups.get(run_key, _MISSING)
+        if group is None:
+            self._groups[run_key] = {key: None}
+        elif group is not _MISSING:
+            group[key] = None
+
+    def keys(self, prefix: bytes) -> list[bytes]:
+        group = self._groups.get(prefix, _MISSING)
+        if group is None:
+            return []
+        if group is not _MISSING:
+            return sorted(key for key in group if self.get(key) is not None)
+        found = super().keys(prefix)
+        if len(prefix) == _RUN_ID_LENGTH:
+            if len(self._groups) >= self.GROUPS_MAX:
+                self._groups.clear()
+            self._groups[prefix] = dict.fromkeys(found)
+        return found
+
+
+class Overlay:
+    """All tables of a partition; implements `headrace.state.State`."""
+
+    ROWS_CACHED_MAX = 100_000
+
+    def __init__(self, store: Store) -> None:
+        from headrace.worker.timers import TimerRows
+
+        self.store = store
+        self.runs: Rows[rows.Run] = Rows(rows.RUNS, rows.Run, store)
+        self.steps = StepRows(store)
+        self.executing: Rows[bytes] = Rows(rows.EXECUTING, bytes, store)
+        self.timers = TimerRows(store)
+        self.definitions: Rows[bytes] = Rows(rows.DEFINITIONS, bytes, store)
+        self.event_ids: Rows[rows.EventId] = Rows(rows.EVENT_IDS, rows.EventId, store)
+        self.event_id_expiry: Rows[bytes] = Rows(rows.EVENT_ID_EXPIRY, bytes, store)
+        self.positions: Rows[rows.Positions] = Rows(rows.POSITIONS, rows.Positions, store)
+        self.last_applied: Rows[int] = Rows(rows.LAST_APPLIED, int, store)
+        self.last_sent: Rows[int] = Rows(rows.LAST_SENT, int, store)
+        self.outbox: Rows[bytes] = Rows(rows.OUTBOX, bytes, store)
+        self.tables: list[Rows[Any]] = [
+            self.runs,
+            self.steps,
+            self.executing,
+            self.timers,
+            self.definitions,
+            self.event_ids,
+            self.event_id_expiry,
+            self.positions,
+            self.last_applied,
+            self.last_sent,
+            self.outbox,
+        ]
+        self._by_byte = {table.table[0]: table for table in self.tables}
+        self._honoured: dict[bytes, bytes | None] = {}
+        self._bookmark: Bookmark | None = None
+
+    def take(self) -> list[RowChange]:
+        """End a turn: return its rows, for the commit."""
+        for key in self.runs.dirty:
+            if self.runs.cached[key] is None:
+                self.steps.close_group(key)
+        changes: list[RowChange] = []
+        for table in self.tables:
+            if table.dirty:
+                table.take(changes)
+        return changes
+
+    def honour(self, changes: Iterable[RowChange], bookmark: Bookmark) -> None:
+        """Take note that the commit with these rows counts; they may go to the store now."""
+        self._honoured.update(changes)
+        self._bookmark = bookmark
+
+    @property
+    def honoured_rows(self) -> int:
+        """How many rows wait for the next flush."""
+        return len(self._honoured)
+
+    def flush(self) -> None:
+        """Write all honoured rows to the store, with the bookmark of the last one's commit, all or none."""
+        if self._bookmark is None:
+            return
+        changes = self._honoured
+        bookmark = self._bookmark
+        self._honoured = {}
+        self._bookmark = None
+        self.store.write([*changes.items(), (rows.STORE, BOOKMARK.encode(bookmark))])
+        by_byte = self._by_byte
+        for key, raw in changes.items():
+            by_byte[key[0]].flushed(key[1:], raw)
+        for table in self.tables:
+            table.shrink(self.ROWS_CACHED_MAX)

@@ -1,0 +1,399 @@
+"""Ownership: the life of a partition at this node, from the group's word to its end.
+
+    REGISTERED ─► RESTORING ─► CLAIMED ─► RUNNING ─► (DRAINING) ─► GONE
+                      ▲                      │ fenced
+                      └──────────────────────┘            STOPPED: an error that an operator must mend
+
+A claim is an append to the changelog; its offset is the claim number. The machine starts only after everything up to
+and including one's own claim was read, without a gap, and found to carry one's own uuid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+
+from headrace.adapters.seams import Handle, Partitions, Reader, ReadFailure, Stores
+from headrace.errors import HeadraceError, LogUnavailable, StateCorrupted
+from headrace.records.changelog import LOG_RECORD, Bookmark, Claim
+from headrace.worker.commits import Commits
+from headrace.worker.layout import Topics
+from headrace.worker.machine import Machine, Surroundings
+from headrace.worker.overlay import Overlay
+from headrace.worker.restore import Restore
+from headrace.worker.snapshots import SnapshotWriter
+
+_BACK_OFF_MS = (100, 200, 400, 800, 1_600, 3_200, 5_000)
+_SNAPSHOT_CHECK_S = 1.0
+_SETTLE_S = 0.02
+
+
+class State(Enum):
+    """Where a partition is in its life here."""
+
+    REGISTERED = "registered"
+    RESTORING = "restoring"
+    CLAIMED = "claimed"
+    RUNNING = "running"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """What ownerships of one node share beyond the machine's surroundings."""
+
+    stores: Stores
+    partitions: Partitions
+    restore_reader: Reader
+    changelog_id: str
+    events_id: str
+    events_partitions: int
+    skip_expired: bool
+    new_uuid: Callable[[], str]
+    jitter: Callable[[], float]  # in [0, 1)
+    holds: Callable[[int], bool]
+    started: Callable[[Machine], None]  # feed it the definitions before its first turn
+    tell: Callable[[str, str], None]  # (code, sentence) for the operator
+
+
+class Ownership:
+    """One partition at this node."""
+
+    def __init__(self, around: Surroundings, keep: Keep, partition: int) -> None:
+        self._around = around
+        self._keep = keep
+        self.partition = partition
+        self.state = State.REGISTERED
+        self.error: HeadraceError | None = None
+        self.machine: Machine | None = None
+        self.restore: Restore | None = None
+        self.fences = 0
+        self._fences_waited = 0
+        self.records_gone = 0
+        self.running_since_ms = 0
+        self._topics: Topics = around.topics
+        self._uuid = ""
+        self._asked_ms = 0
+        self._attempt = 0
+        self._later: Handle | None = None
+        self._snapshot: SnapshotWriter | None = None
+        self._snapshot_timer: Handle | None = None
+        self._snapshot_size = 0
+        self._log_bytes = 0  # changelog followed or written since the last snapshot, up to this machine's claim
+        self._snapshot_mark = 0  # of the machine's own bytes, when the last snapshot was begun
+        self._let_go: Callable[[], None] | None = None
+        self._old: Commits | None = None  # of the claim before, until all of it is reported
+
+    # --- restoring and claiming ---------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start on the way to RUNNING."""
+        self._later = None
+        self.state = State.RESTORING
+        store = self.restore.store if self.restore is not None else None
+        keep = self._keep
+        self.restore = Restore(
+            self.partition,
+            self._topics,
+            keep.changelog_id,
+            keep.stores,
+            keep.restore_reader,
+            keep.partitions,
+            self._restored,
+            self._failed,
+        )
+        self.restore.store = store
+        self.restore.start()
+
+    def _restored(self) -> None:
+        if not self._keep.holds(self.partition):
+            return  # the group is about to take it away; a claim now would only disturb the next owner
+        follower = self.restore.follower if self.restore is not None else None
+        last = follower.last_claim if follower is not None else None
+        if self.fences > self._fences_waited and last is not None and last.node != self._around.node:
+            self._fences_waited = self.fences
+            # Another node's claim fenced us although the group says the partition is ours: the group may be behind.
+            self._try_again("another node has claimed the partition")
+            return
+        self._claim()
+
+    def _claim(self) -> None:
+        if self._old is not None and self._old.unreported:
+            # Records of the claim before may still land; behind the new claim they would end it at once.
+            self._later = self._around.loop.call_later(_SETTLE_S, self._claim_when_settled)
+            return
+        self._old = None
+        self._uuid = self._keep.new_uuid()
+        self._asked_ms = self._around.clock.monotonic_ms()
+        value = LOG_RECORD.encode(Claim(self._around.node, self._uuid))
+        self._around.commits.append(
+            self._topics.changelog, self.partition, value, partial(self._claim_reported, self._uuid)
+        )
+
+    def _claim_when_settled(self) -> None:
+        if self.state is State.RESTORING and self._keep.holds(self.partition):
+            self._claim()
+
+    def _claim_reported(self, uuid: str, offset: int, error: str | None) -> None:
+        if uuid != self._uuid or self.state is not State.RESTORING or self.restore is None:
+            return
+        if error is not None or offset < 0:
+            self._try_again(error or "the claim came back without an offset")
+            return
+        follower = self.restore.follower
+        assert follower is not None
+        if follower.position > offset:
+            self._failed(
+                StateCorrupted(
+                    "store_beyond_claim",
+                    f"partition {self.partition}: the store stands at {follower.position}, the new claim at {offset}",
+                    why="the changelog is shorter than the state that was made from it: it lost records, "
+                    "or was made anew",
+                    do="restore the topic; or stop all nodes and delete this node's data directory to accept the loss",
+                )
+            )
+            return
+        now_ms = self._around.clock.monotonic_ms()
+        middle_ms = (self._asked_ms + now_ms) // 2
+        self.restore.follow_to(offset + 1, partial(self._claim_read, offset, middle_ms))
+
+    def _claim_read(self, offset: int, middle_ms: int) -> None:
+        assert self.restore is not None
+        assert self.restore.follower is not None
+        follower = self.restore.follower
+        if follower.last_claim is None or follower.last_claim.uuid != self._uuid or follower.claim != offset:
+            self._failed(
+                StateCorrupted(
+                    "claim_not_found",
+                    f"partition {self.partition}: offset {offset} does not hold the claim that was written there",
+                    why="the changelog was truncated after the claim was acknowledged",
+                    do="check min.insync.replicas and unclean.leader.election.enable of the changelog topic",
+                )
+            )
+            return
+        self.state = State.CLAIMED
+        self._log_bytes += follower.bytes
+        clock_offset_ms = follower.last_claim_at_ms - middle_ms
+        wanted = [(self._topics.commands, self.partition)]
+        events = list(range(self.partition, self._keep.events_partitions, self._around.partitions))
+        wanted += [(self._topics.events, q) for q in events]
+        ends: dict[tuple[str, int], int] = {}
+
+        def bounded(place: tuple[str, int], bounds: tuple[int, int] | None, error: str | None) -> None:
+            if self.state is not State.CLAIMED:
+                return
+            if bounds is None:
+                self._try_again(f"the bounds of {place[0]}[{place[1]}] cannot be read: {error}")
+                return
+            ends[place] = bounds[1]
+            if len(ends) == len(wanted):
+                self._run(offset, clock_offset_ms, ends, events)
+
+        for place in wanted:
+            self._keep.partitions.bounds(*place, partial(bounded, place))
+
+    def _run(self, claim: int, clock_offset_ms: int, ends: dict[tuple[str, int], int], events: list[int]) -> None:
+        assert self.restore is not None
+        assert self.restore.store is not None
+        self.restore.close()
+        keep = self._keep
+        self.machine = Machine(
+            self._around,
+            self.partition,
+            claim,
+            clock_offset_ms,
+            (keep.changelog_id, keep.events_id),
+            Overlay(self.restore.store),
+            self,
+        )
+        self.state = State.RUNNING
+        self.running_since_ms = self._around.clock.wall_ms()
+        self._snapshot_mark = 0
+        self.machine.start(ends, events)
+        keep.started(self.machine)
+        self._snapshot_timer = self._around.loop.call_later(_SNAPSHOT_CHECK_S, self._check_snapshot)
+
+    def _try_again(self, reason: str) -> None:
+        wait_ms = _BACK_OFF_MS[min(self._attempt, len(_BACK_OFF_MS) - 1)] * (1 + self._keep.jitter())
+        self._attempt += 1
+        if self._attempt > 1:
+            self._keep.tell(
+                "claim_retried",
+                f"partition {self.partition}: attempt {self._attempt} to claim in {wait_ms:.0f} ms: {reason}",
+            )
+        self.state = State.RESTORING
+        self._uuid = ""  # a report of the attempt before does not count
+        if self.restore is not None:
+            self.restore.close()
+        self._later = self._around.loop.call_later(wait_ms / 1000, self._begin_again)
+
+    def _begin_again(self) -> None:
+        if self.state is State.RESTORING and self._keep.holds(self.partition):
+            self.begin()
+
+    def _failed(self, error: HeadraceError) -> None:
+        if isinstance(error, LogUnavailable):
+            self._try_again(str(error))
+            return
+        self.state = State.STOPPED
+        self.error = error
+        self._keep.tell(error.code, str(error))
+
+    # --- what the machine reports (machine.Watcher) -------------------------------------------------------------
+
+    def fenced(self, reason: str) -> None:
+        """The claim is lost: restore what counts, and claim again if the group still says so."""
+        self.fences += 1
+        if self.machine is not None:
+            self._old = self.machine.commits
+        self.machine = None
+        self._abandon_snapshot()
+        self._keep.tell("fenced", f"partition {self.partition}: the claim is lost: {reason}")
+        if self.state is State.DRAINING:
+            self._gone()
+        elif self._keep.holds(self.partition):
+            self.begin()
+        else:
+            self.state = State.REGISTERED  # the group's revocation is on its way
+
+    def stopped_source(self, topic: str, partition: int, failure: ReadFailure, text: str) -> None:
+        """A source can't be read on: skip what is gone if the operator said so, else stop it loudly."""
+        if failure is ReadFailure.OUT_OF_RANGE:
+            self._keep.partitions.bounds(topic, partition, partial(self._source_bounded, topic, partition))
+            return
+        self._stop_source(topic, partition, f"it cannot be read: {text}", 0)
+
+    def _source_bounded(self, topic: str, partition: int, bounds: tuple[int, int] | None, error: str | None) -> None:
+        machine = self.machine
+        if machine is None:
+            return
+        position = (
+            machine.positions.commands if topic == self._topics.commands else machine.positions.events.get(partition, 0)
+        )
+        if bounds is None:
+            self._stop_source(topic, partition, f"its bounds cannot be read: {error}", 0)
+            return
+        gone = bounds[0] - position
+        if gone > 0 and (self._keep.skip_expired or position == 0) and topic == self._topics.events:
+            # Position 0: the partition has never read it; events from before Headrace was there are not owed to anyone.
+            if position:
+                self.records_gone += gone
+                self._keep.tell(
+                    "records_skipped",
+                    f"{topic}[{partition}]: {gone} records below {bounds[0]} have expired unread and are skipped",
+                )
+            machine.skip_to(topic, partition, bounds[0])
+            return
+        self._stop_source(
+            topic, partition, f"the next offset to read is {position}, the log holds {bounds[0]} to {bounds[1]}", gone
+        )
+
+    def _stop_source(self, topic: str, partition: int, found: str, gone: int) -> None:
+        self.records_gone += max(gone, 0)
+        self.error = StateCorrupted(
+            "source_stopped",
+            f"{topic}[{partition}] is not read any more: {found}",
+            why="records were deleted before they were applied, or the topic was truncated",
+            do="lengthen the topic's retention; to go on without the missing records start the node with "
+            "HEADRACE_SKIP_EXPIRED=1",
+        )
+        self._keep.tell(self.error.code, str(self.error))
+
+    def snapshot_honoured(self, upto: int, begin: int, commands_upto: int) -> None:
+        """The commit that names a snapshot counts: what it makes superfluous may be deleted."""
+        topics = self._topics
+        for topic, before in ((topics.changelog, upto), (topics.snapshots, begin), (topics.commands, commands_upto)):
+            self._keep.partitions.trim(topic, self.partition, before, partial(self._trimmed, topic))
+
+    def _trimmed(self, topic: str, error: str | None) -> None:
+        if error is not None:
+            self._keep.tell(
+                "trim_failed", f"{topic}[{self.partition}] could not be trimmed: {error}; the next one will"
+            )
+
+    # --- snapshots ----------------------------------------------------------------------------------------------
+
+    def _check_snapshot(self) -> None:
+        machine = self.machine
+        if machine is None or not machine.alive:
+            return
+        self._attempt = 0  # it has run for a while: the next trouble is a new one
+        self._snapshot_timer = self._around.loop.call_later(_SNAPSHOT_CHECK_S, self._check_snapshot)
+        grown = self._log_bytes + machine.commits.bytes - self._snapshot_mark
+        if self._snapshot is not None or grown <= max(self._around.limits.snapshot_bytes, self._snapshot_size):
+            return
+        machine.overlay.flush()
+        self._log_bytes = 0
+        self._snapshot_mark = machine.commits.bytes
+        assert self.restore is not None
+        assert self.restore.store is not None
+        self._snapshot = SnapshotWriter(
+            self.restore.store,
+            self._around.outbox,
+            self._around.loop,
+            (self._topics.snapshots, self.partition),
+            self._keep.new_uuid(),
+            self._around.limits.snapshot_chunk_bytes,
+            self._snapshot_written,
+            self._snapshot_failed,
+        )
+
+    def _snapshot_written(self, bookmark: Bookmark, begin: int, size: int) -> None:
+        self._snapshot = None
+        self._snapshot_size = size
+        if self.machine is not None:
+            self.machine.snapshot_complete(bookmark.position, begin)
+
+    def _snapshot_failed(self, reason: str) -> None:
+        self._snapshot = None
+        self._keep.tell(
+            "snapshot_failed", f"partition {self.partition}: {reason}; the next one is tried as the log grows"
+        )
+
+    def _abandon_snapshot(self) -> None:
+        if self._snapshot is not None:
+            self._snapshot.abandon()
+            self._snapshot = None
+        if self._snapshot_timer is not None:
+            self._snapshot_timer.cancel()
+            self._snapshot_timer = None
+
+    # --- leaving ------------------------------------------------------------------------------------------------
+
+    def release(self, let_go: Callable[[], None]) -> None:
+        """Hand the partition over in good order, then call."""
+        self._let_go = let_go
+        if self.state is State.RUNNING and self.machine is not None:
+            self.state = State.DRAINING
+            self._abandon_snapshot()
+            self.machine.drain(self._gone)
+        elif self.state is not State.DRAINING:
+            self._gone()
+
+    def lose(self) -> None:
+        """Drop the partition: it belongs to another node already."""
+        if self.machine is not None:
+            self.machine.drop()
+        self._gone()
+
+    def _gone(self) -> None:
+        if self.state is State.GONE:
+            return
+        self.state = State.GONE
+        self._abandon_snapshot()
+        self.machine = None
+        self._uuid = ""
+        if self._later is not None:
+            self._later.cancel()
+        if self.restore is not None:
+            self.restore.close()
+            if self.restore.store is not None:
+                self.restore.store.close()
+                self.restore.store = None
+        if self._let_go is not None:
+            self._let_go()
+            self._let_go = None

@@ -1,0 +1,156 @@
+"""A turn: everything that has arrived is applied, and becomes one commit.
+
+`OpenTurn` is what the pure rooms see of it (`headrace.state.Turn`). It collects what shall happen once the commit is
+honoured; nothing happens before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.adapters.seams import Outgoing
+from headrace.records.changelog import RowChange
+from headrace.records.commands import ENVELOPE, CancelRun, Envelope
+from headrace.records.events import HEADER_ID, HEADER_SOURCE
+from headrace.records.history import encode_lifecycle
+from headrace.records.ids import partition_of
+from headrace.records.rows import KnownEvent, Step
+from headrace.worker.layout import Topics
+from headrace.worker.overlay import Overlay
+
+SEQ_BITS = 20  # of a seq: which one within its commit; the rest is the offset of the commit's first record
+NONE_BEFORE = -1
+_HISTORY_ROW_BYTES = 512 << 10
+
+START, RESOLVE, STOP = 0, 1, 2
+# What is to be done with the run's code: (START, run id, b"", None) | (RESOLVE, run id, step, row) | (STOP, …).
+Effect = tuple[int, str, bytes, Step | None]
+
+
+class OutboxRow(msgspec.Struct, array_like=True, gc=False):
+    """What one row of the outbox sends to one partition of one topic, in order."""
+
+    topic: str
+    partition: int
+    records: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]]  # key, value, headers
+
+
+_PACK = msgspec.msgpack.Encoder().encode
+unpack_outbox_row = msgspec.msgpack.Decoder(OutboxRow).decode
+
+
+def outgoings(row: OutboxRow) -> list[Outgoing]:
+    """Make the records that a row of the outbox stands for."""
+    topic, partition = row.topic, row.partition
+    return [Outgoing(topic, partition, key, value, headers or None) for key, value, headers in row.records]
+
+
+class OpenTurn:
+    """The turn that is being applied now. One object serves a machine for all its turns: `open`, apply, `close`."""
+
+    def __init__(
+        self, partition: int, partitions: int, topics: Topics, state: Overlay, wanted: Callable[[str], bool]
+    ) -> None:
+        self.partition = partition
+        self.partitions = partitions
+        self.topics = topics
+        self.state = state
+        self.wanted = wanted
+        self.now_ms = 0
+        self.effects: list[Effect] = []
+        self.local: list[KnownEvent | CancelRun] = []  # commands to oneself, applied in this turn
+        self._seq = 0
+        self._history: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]] = []
+        self._history_bytes = 0
+        self._sends: list[tuple[bytes, OutboxRow]] = []
+
+    def open(self, now_ms: int, first_offset: int) -> None:
+        """Begin a turn whose commit will start at this offset of the changelog."""
+        self.now_ms = now_ms
+        self._seq = first_offset << SEQ_BITS
+        self.effects = []
+        self._history = []
+        self._history_bytes = 0
+        self._sends = []
+
+    def close(self) -> tuple[list[RowChange], list[tuple[bytes, OutboxRow]], list[Effect]]:
+        """End it: the rows to commit, what the outbox shall send, and what shall happen with runs' code."""
+        self._end_history_row()
+        outbox = self.state.outbox
+        for key, row in self._sends:
+            outbox.put(key, _PACK(row))
+        return self.state.take(), self._sends, self.effects
+
+    def next_order(self) -> int:
+        """Return a number greater than any that this partition gave before."""
+        self._seq += 1
+        return self._seq
+
+    def history(self, kind: int, run_id: str, function_id: str, **more: Any) -> None:
+        """Write a lifecycle record."""
+        self._seq += 1
+        value = encode_lifecycle(kind, self.now_ms, self.partition, self._seq, run_id, function_id, **more)
+        self._history.append((run_id.encode() or None, value, []))
+        self._history_bytes += len(value)
+        if self._history_bytes > _HISTORY_ROW_BYTES:
+            self._end_history_row()
+
+    def _end_history_row(self) -> None:
+        if self._history:
+            self._send(OutboxRow(self.topics.history, self.partition, self._history))
+            self._history = []
+            self._history_bytes = 0
+
+    def _send(self, row: OutboxRow) -> None:
+        self._sends.append((self.next_order().to_bytes(8, "big"), row))
+
+    def execute(self, run_id: str) -> None:
+        """Have the run's code started once this turn's commit is honoured."""
+        self.effects.append((START, run_id, b"", None))
+
+    def resolve(self, run_id: str, step: bytes, row: Step) -> None:
+        """Tell the run's code what became of a step, once this turn's commit is honoured."""
+        self.effects.append((RESOLVE, run_id, step, row))
+
+    def stop(self, run_id: str) -> None:
+        """Interrupt the run's code once this turn's commit is honoured."""
+        self.effects.append((STOP, run_id, b"", None))
+
+    def _chain(self, letter: bytes, target: int) -> tuple[int, int]:
+        # seq and prev of the next record to a target; prev stands in the state, so a new owner goes on with the chain.
+        key = letter + target.to_bytes(4, "big")
+        prev = self.state.last_sent.get(key)
+        seq = self.next_order()
+        self.state.last_sent.put(key, seq)
+        return seq, NONE_BEFORE if prev is None else prev
+
+    def publish(self, event_id: str, json: bytes, key: bytes | None, place: bytes) -> None:
+        """Append an event to the events topic, once."""
+        target = partition_of(place, self.partitions)
+        seq, prev = self._chain(b"e", target)
+        headers = [
+            (HEADER_ID, event_id.encode()),
+            (HEADER_SOURCE, b"%d:%d:%d" % (self.partition, seq, prev)),
+        ]
+        self._send(OutboxRow(self.topics.events, target, [(key, json, headers)]))
+
+    def command(self, partition: int, command: KnownEvent | CancelRun) -> None:
+        """Send a command to another partition, or apply it in this turn if it is this one."""
+        if partition == self.partition:
+            self.local.append(command)
+            return
+        seq, prev = self._chain(b"c", partition)
+        value = ENVELOPE.encode(Envelope(self.partition, seq, prev, command))
+        self._send(OutboxRow(self.topics.commands, partition, [(None, value, [])]))
+
+    def dead(
+        self,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]],
+    ) -> None:
+        """Put a record that nobody can use on the dead-letter topic, with its reason."""
+        self._send(OutboxRow(self.topics.dead, self.partition, [(key, value, list(headers))]))
