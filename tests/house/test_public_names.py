@@ -66,10 +66,8 @@ def test_public_classes_are_documented() -> None:
 
 
 def test_importing_the_package_loads_none_of_its_rooms_and_no_dependency() -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", _REPORT], check=True, capture_output=True, text=True, cwd=Path("/")
-    )
-    loaded = json.loads(run.stdout)
+    command = [sys.executable, "-c", _REPORT]
+    loaded = json.loads(subprocess.run(command, check=True, capture_output=True, cwd=Path("/")).stdout)
     rooms = {name for name in loaded if name.startswith("headrace.")} - {"headrace.version"}
     assert not rooms
     dependencies = {module for name in runtime_distributions() for module in _top_modules(name)}
@@ -78,8 +76,6 @@ def test_importing_the_package_loads_none_of_its_rooms_and_no_dependency() -> No
 
 
 def _top_modules(name: str) -> set[str]:
-    files = distribution(name).files or []
-    tops = {
-        file.parts[0].removesuffix(".py").partition(".")[0] for file in files if file.suffix in {".py", ".so"}
-    }
+    modules = [file for file in distribution(name).files or [] if file.suffix in {".py", ".so"}]
+    tops = {module.parts[0].removesuffix(".py").partition(".")[0] for module in modules}
     return {top for top in tops if top.isidentifier()}
