@@ -88,7 +88,7 @@ def admin_client(settings: KafkaSettings, complaints: _Complaints | None = None)
         reason = problem.args[0]
         text = reason.str() if isinstance(reason, KafkaError) else str(problem)
         raise NotReady(
-            "kafka-setting-refused",
+            "kafka_setting_refused",
             f"the Kafka client does not take these settings: {text}",
             why="settings are passed to librdkafka as they are; it knows the names in its CONFIGURATION page only",
             do="mend the name or the value in the Kafka settings file or in the HEADRACE_KAFKA_… variables",
@@ -98,20 +98,20 @@ def admin_client(settings: KafkaSettings, complaints: _Complaints | None = None)
 def _unreachable(settings: KafkaSettings, timeout_ms: int, text: str, code: int | None) -> HeadraceError:
     if code == KafkaError._RESOLVE:
         return LogUnavailable(
-            "kafka-unknown-host",
+            "kafka_unknown_host",
             f"no address was found for the Kafka broker {settings.bootstrap} in {timeout_ms} ms",
             why=text,
             do="check the host name given with --kafka or HEADRACE_KAFKA, and the network's name service",
         )
     if code in _SETTING_ERRORS:
         return NotReady(
-            "kafka-refused",
+            "kafka_refused",
             f"the Kafka broker at {settings.bootstrap} refuses this client",
             why=text,
             do="check security.protocol, sasl.* and ssl.* in the Kafka settings file or the HEADRACE_KAFKA_… variables",
         )
     return LogUnavailable(
-        "kafka-unreachable",
+        "kafka_unreachable",
         f"no Kafka broker answered at {settings.bootstrap} in {timeout_ms} ms",
         why=text,
         do="start the broker (`headrace kafka` starts one here) or give its address with --kafka HOST:PORT",

@@ -34,7 +34,7 @@ class MembershipLimits:
     """How patient the group is with this member, and the member with its node."""
 
     session_ms: int = 10_000
-    heartbeat_ms: int = 500
+    heartbeat_ms: int = 300
     let_go_ms: int = 3_000
     leave_ms: int = 5_000
 
@@ -93,6 +93,8 @@ class KafkaMembership:
             consumer.subscribe([self._topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
             while not self._leaving.is_set() and self._fatal is None:
                 self._poll(consumer, _POLL_S)
+                # The question wakes the client's main thread: left alone it sleeps up to a second, heartbeats with it.
+                consumer.assignment()
             if self._fatal is not None:
                 self._expel(self._fatal)
             else:

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from headrace.adapters.kafka_connection import admin_client
 from headrace.adapters.kafka_loop import ThreadsafeLoop, post

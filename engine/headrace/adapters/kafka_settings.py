@@ -62,7 +62,7 @@ class KafkaSettings:
         for name in sorted(self.passthrough):
             if name in _OWN:
                 raise NotReady(
-                    "kafka-setting-owned",
+                    "kafka_setting_owned",
                     f"the Kafka setting {name} was given, but the engine sets it itself",
                     why="exactly-once ownership rests on the engine's own value",
                     do=f"remove {name} from the Kafka settings file and {environment_name(name)} from the environment",
@@ -131,7 +131,7 @@ def read_settings_file(path: Path) -> dict[str, str]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:
         raise NotReady(
-            "kafka-config-unreadable",
+            "kafka_config_unreadable",
             f"the Kafka settings file {path} cannot be read: {problem}",
             do=f"mend the file, or unset {ENVIRONMENT_PREFIX}CONFIG",
         ) from None
@@ -143,7 +143,7 @@ def read_settings_file(path: Path) -> dict[str, str]:
         name, separator, value = stripped.partition("=")
         if not separator or not name.strip():
             raise NotReady(
-                "kafka-config-malformed",
+                "kafka_config_malformed",
                 f"line {number} of the Kafka settings file is not of the form name=value",
                 why="the file holds librdkafka settings, one a line",
                 do="write for example: security.protocol=SASL_SSL",
