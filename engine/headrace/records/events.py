@@ -85,12 +85,11 @@ def read_event(value: bytes | None, *, internal: bool = False) -> EventFields:
             "data is a JSON object (or null)",
             'wrap it, as in {"value": …}',
         )
-    if fields.ts is not None and fields.ts != 0:
-        if not TS_MS_MIN <= fields.ts <= TS_MS_MAX:
-            raise _bad(
-                "event_ts_invalid",
-                f"the event's ts is {fields.ts}",
-                "ts is in milliseconds since 1970, between 1980 and 2100",
-                "send milliseconds, or leave ts out",
-            )
+    if fields.ts is not None and fields.ts != 0 and not TS_MS_MIN <= fields.ts <= TS_MS_MAX:
+        raise _bad(
+            "event_ts_invalid",
+            f"the event's ts is {fields.ts}",
+            "ts is in milliseconds since 1970, between 1980 and 2100",
+            "send milliseconds, or leave ts out",
+        )
     return fields

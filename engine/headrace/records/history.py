@@ -15,7 +15,7 @@ import io
 import json
 from collections.abc import Callable
 from enum import IntEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -77,8 +77,10 @@ def schema_text(name: str) -> str:
 
 def _long(n: int) -> bytes:
     n = (n << 1) ^ (n >> 63)
-    if n < 0x80:
-        return _BYTE[n]
+    return _BYTE[n] if n < 0x80 else _varint(n)
+
+
+def _varint(n: int) -> bytes:
     out = bytearray()
     while n > 0x7F:
         out.append((n & 0x7F) | 0x80)
@@ -88,11 +90,15 @@ def _long(n: int) -> bytes:
 
 
 _BYTE = [bytes([i]) for i in range(0x80)]
+_known_long = lru_cache(maxsize=4096)(_long)  # times: the same few again and again within a turn
 
 
 def _string(text: str) -> bytes:
     raw = text.encode("utf-8", "backslashreplace")
     return (_BYTE[len(raw) << 1] if len(raw) < 64 else _long(len(raw))) + raw
+
+
+_known_string = lru_cache(maxsize=4096)(_string)  # words of the engine, ids of functions and steps
 
 
 def _strings(texts: list[str]) -> bytes:
@@ -116,33 +122,86 @@ def _header() -> bytes:
     return SINGLE_OBJECT_MARKER + bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))
 
 
-_WRITERS: dict[str, tuple[int, Callable[[Any], bytes]]] = {}
-for _index, _field in enumerate(Lifecycle.__struct_fields__):
-    _writer: Callable[[Any], bytes] = _string
-    if _field in ("kind", "at_ms", "partition", "seq", "occurrence", "attempt", "started_ms", "due_ms"):
-        _writer = _long
-    elif _field == "event_ids":
-        _writer = _strings
-    _WRITERS[_field] = (_index + 1, _writer)  # 0 is the header
-_TEMPLATE = [b"\0"] * (len(_WRITERS) + 1)
+def _writer(field: str) -> Callable[[Any], bytes]:
+    if field in ("occurrence", "attempt", "started_ms", "due_ms"):
+        return _known_long
+    if field in ("output", "error_message", "error_stack", "explanation"):
+        return _string
+    return _strings if field == "event_ids" else _known_string
 
 
-def encode_lifecycle(
-    kind: int, at_ms: int, partition: int, seq: int, run_id: str, function_id: str, **more: Any
-) -> bytes:
-    """Write one transition; `more` are further fields of the schema, those left out hold their default."""
-    parts = _TEMPLATE.copy()
-    parts[0] = _header()
-    parts[1] = _BYTE[kind << 1]
-    parts[2] = _long(at_ms)
-    parts[3] = _long(partition)
-    parts[4] = _long(seq)
-    parts[5] = _string(run_id)
-    parts[6] = _string(function_id)
-    for name, value in more.items():
-        index, write = _WRITERS[name]
-        parts[index] = write(value)
-    return b"".join(parts)
+_HEAD_FIELDS = 6  # kind, at_ms, partition, seq, run_id, function_id: in every record
+_TAIL_FIELDS = Lifecycle.__struct_fields__[_HEAD_FIELDS:]
+# A shape is which fields a record has beside the head: the defaults in front of the first one, and for each its name,
+# its writer and the defaults behind it. There are about a dozen, so they are made once each.
+_Shape = tuple[bytes, list[tuple[str, Callable[[Any], bytes], bytes]]]
+
+
+def _shape(names: frozenset[str]) -> _Shape:
+    unknown = names - set(_TAIL_FIELDS)
+    if unknown:
+        raise AssertionError(f"no fields of a lifecycle record: {sorted(unknown)}")
+    written: list[tuple[str, Callable[[Any], bytes], bytes]] = []
+    first = b""
+    for field in _TAIL_FIELDS:  # every default is the one byte 0: an empty string or list, or zero
+        if field in names:
+            written.append((field, _writer(field), b""))
+        elif written:
+            name, write, behind = written[-1]
+            written[-1] = (name, write, behind + b"\0")
+        else:
+            first += b"\0"
+    return first, written
+
+
+SEQ_BITS = 20  # of a seq: which one within its commit; the rest is the offset of the commit's first record
+_SEQ_MASK = (1 << SEQ_BITS) - 1
+
+
+def _seq_low(low: int) -> bytes:
+    # Zigzag makes 21 bits of the 20, which are three groups of seven: the bytes behind them are the same all turn.
+    low <<= 1
+    return bytes((low & 127 | 128, low >> 7 & 127 | 128, low >> 14 | 128))
+
+
+_SEQ_LOWS = [_seq_low(low) for low in range(8192)]
+
+
+class LifecycleWriter:
+    """Writes the transitions of one partition; the parts that all records of a turn share are made once."""
+
+    __slots__ = ("_at_ms", "_heads", "_offset", "_offset_bytes", "_partition", "_shapes")
+
+    def __init__(self, partition: int) -> None:
+        self._partition = _long(partition)
+        self._at_ms = -1
+        self._offset = -1
+        self._offset_bytes = b""
+        self._heads: list[bytes] = []
+        self._shapes: dict[tuple[str, ...], _Shape] = {}
+
+    def encode(self, kind: int, at_ms: int, seq: int, run_id: str, function_id: str, more: dict[str, Any]) -> bytes:
+        """Write one transition; `more` are further fields of the schema, those left out hold their default."""
+        if at_ms != self._at_ms:
+            self._at_ms = at_ms
+            tail = _long(at_ms) + self._partition
+            self._heads = [_header() + _BYTE[k << 1] + tail for k in Kind]
+        offset = seq >> SEQ_BITS
+        if offset != self._offset:
+            self._offset = offset
+            self._offset_bytes = _varint(offset)
+        low = seq & _SEQ_MASK
+        low_bytes = _SEQ_LOWS[low] if low < 8192 else _seq_low(low)
+        seq_bytes = low_bytes + self._offset_bytes if offset else _long(seq)
+        names = (*more,)
+        shape = self._shapes.get(names)
+        if shape is None:
+            shape = self._shapes[names] = _shape(frozenset(names))
+        first, written = shape
+        out = self._heads[kind] + seq_bytes + _string(run_id) + _known_string(function_id) + first
+        for name, write, behind in written:
+            out += write(more[name]) + behind
+        return out
 
 
 def decode_lifecycle(value: bytes) -> Lifecycle:

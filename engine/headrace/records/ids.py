@@ -6,6 +6,7 @@ the 80 bits from a hash of the cause, so the same cause can only ever make the s
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -16,6 +17,7 @@ _ENTROPY_MASK = (1 << 80) - 1
 _SPREAD = 0x9E3779B97F4A7C15F39D  # odd; the first 80 bits of the golden ratio's fraction, as hashes use it
 
 
+@lru_cache(maxsize=1024)  # events come in bursts of the same millisecond
 def ulid_time(time_ms: int) -> str:
     """Return the ten characters of a ULID that stand for its time."""
     t = min(max(time_ms, 0), _TIME_MS_MAX)

@@ -101,29 +101,25 @@ class Commits:
     def append(self, commit: Commit) -> None:
         """Send a commit; it takes effect when its final chunk is honoured."""
         self._number += 1
-        chunks = cut(commit.rows, self._chunk_bytes)
-        commit.last_k = self._sent_k + len(chunks)
         self._flight.append(commit)
-        last = len(chunks) - 1
-        for number, rows in enumerate(chunks):
+        whole = self._encode(commit, 0, True, commit.rows)
+        if len(whole) <= self._chunk_bytes:
+            values = [whole]
+        else:
+            chunks = cut(commit.rows, self._chunk_bytes)
+            values = [self._encode(commit, i, i == len(chunks) - 1, rows) for i, rows in enumerate(chunks)]
+        commit.last_k = self._sent_k + len(values)
+        commit.crc = crc32(values[-1])
+        for value in values:
             self._sent_k += 1
-            value = LOG_RECORD.encode(
-                Chunk(
-                    self._claim,
-                    self._sent_k,
-                    self._number,
-                    number,
-                    number == last,
-                    rows,
-                    commit.snapshot_upto,
-                    commit.snapshot_begin,
-                )
-            )
             self.bytes += len(value)
-            if number == last:
-                commit.crc = crc32(value)
             self.unreported += 1
             self._appender.append(self._topic, self._partition, value, partial(self._reported, self._sent_k))
+
+    def _encode(self, commit: Commit, number: int, final: bool, rows: list[RowChange]) -> bytes:
+        k = self._sent_k + number + 1
+        upto, begin = commit.snapshot_upto, commit.snapshot_begin
+        return LOG_RECORD.encode(Chunk(self._claim, k, self._number, number, final, rows, upto, begin))
 
     def _reported(self, k: int, offset: int, error: str | None) -> None:
         self.unreported -= 1

@@ -10,89 +10,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
-from headrace.adapters.seams import Appender, Clock, Handle, Loop, Reader, ReadFailure, Reading, Record
+from headrace.adapters.seams import Handle
 from headrace.records.changelog import Bookmark
 from headrace.records.commands import AnyCommand, DefineFunction
+from headrace.records.history import SEQ_BITS
 from headrace.records.rows import Positions, Run, Step, StepState, run_key
 from headrace.worker.apply import Inputs
 from headrace.worker.commits import Commit, Commits
-from headrace.worker.layout import Limits, Topics
 from headrace.worker.outbox import Outbox
 from headrace.worker.overlay import Overlay
-from headrace.worker.turn import RESOLVE, SEQ_BITS, START, OpenTurn, unpack_outbox_row
+from headrace.worker.sources import Sources
+from headrace.worker.surroundings import Surroundings, Watcher
+from headrace.worker.turn import RESOLVE, START, OpenTurn, unpack_outbox_row
 
 POSITIONS_KEY = b""
-
-
-class Execution(Protocol):
-    """Where user code runs (`execution/`). Everything is asked for after the commit that permits it is honoured."""
-
-    @property
-    def full(self) -> bool:
-        """Whether so much code is alive that no more events should be taken for now."""
-        ...
-
-    def start(self, owner: Machine, run_id: str, run: Run, steps: dict[bytes, Step]) -> None:
-        """Begin a run's code, or go on from what is recorded of it."""
-        ...
-
-    def resolve(self, owner: Machine, run_id: str, step: bytes, row: Step) -> None:
-        """Tell the code what became of a step; code that is not alive is started."""
-        ...
-
-    def stop(self, owner: Machine, run_id: str) -> None:
-        """Interrupt the code: its run has ended."""
-        ...
-
-    def drain(self, owner: Machine, done: Callable[[], None], within_ms: int) -> None:
-        """Start nothing, let what executes finish, cancel the rest, then call."""
-        ...
-
-    def drop(self, owner: Machine) -> None:
-        """Cancel everything of this owner at once."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the machines of one node share: the seams, the settings, where user code runs."""
-
-    node: str
-    partitions: int
-    topics: Topics
-    limits: Limits
-    loop: Loop
-    clock: Clock
-    commits: Appender
-    outbox: Appender
-    reader: Reader
-    execution: Execution
-
-
-class Watcher(Protocol):
-    """Who is told what becomes of a machine."""
-
-    def fenced(self, reason: str) -> None: ...
-
-    def stopped_source(self, topic: str, partition: int, failure: ReadFailure, text: str) -> None: ...
-
-    def snapshot_honoured(self, upto: int, begin: int, commands_upto: int) -> None: ...
-
-
-class _Source:
-    """One partition that is read as input."""
-
-    __slots__ = ("caught_up_at", "paused", "position", "reading")
-
-    def __init__(self, position: int) -> None:
-        self.position = position  # next offset to be applied
-        self.caught_up_at = 0  # what stood in the log at the claim ends here
-        self.reading: Reading | None = None
-        self.paused = False
 
 
 class Machine:
@@ -132,11 +65,16 @@ class Machine:
         )
         self.outbox = Outbox(around.outbox, around.loop, around.limits.resend_ms)
         self.positions = overlay.positions.get(POSITIONS_KEY) or Positions()
-        self._events: dict[int, _Source] = {}
-        self._commands = _Source(self.positions.commands)
-        self._records: deque[list[Record]] = deque()  # read, not applied yet
-        self._record_index = 0
-        self._pending_bytes = 0
+        self.sources = Sources(
+            around.reader,
+            around.topics,
+            partition,
+            self.positions,
+            self.inputs,
+            around.limits.pending_bytes,
+            self._ask_pump,
+            watcher.stopped_source,
+        )
         self._own: deque[AnyCommand] = deque()  # from executions and from the node
         self._definitions: deque[tuple[int, DefineFunction]] = deque()
         self._snapshot_done: tuple[int, int] | None = None
@@ -157,37 +95,13 @@ class Machine:
 
     def start(self, ends: dict[tuple[str, int], int], events_partitions: list[int]) -> None:
         """Begin: `ends` says where the logs of the inputs ended at the claim; timers wait until so much is applied."""
-        topics = self._around.topics
         self._honoured_seq = (self.claim + 1) << SEQ_BITS
         self.inputs.load_definitions()
         self.outbox.push([(key, unpack_outbox_row(raw)) for key, raw in self.overlay.outbox.scan(b"")])
-        for q in events_partitions:
-            source = self._events[q] = _Source(self.positions.events.get(q, 0))
-            source.caught_up_at = ends[(topics.events, q)]
-            self._read(source, topics.events, q)
-        self._commands.caught_up_at = ends[(topics.commands, self.partition)]
-        self._read(self._commands, topics.commands, self.partition)
-        self._execution_begin()
-        self._ask_pump()
-
-    def _execution_begin(self) -> None:
+        self.sources.start(ends, events_partitions)
         for key, _ in self.overlay.executing.scan(b""):
             self._start_code(key.decode())
-
-    def _read(self, source: _Source, topic: str, partition: int) -> None:
-        source.reading = self._around.reader.read(
-            topic,
-            partition,
-            source.position,
-            self._take_records,
-            lambda failure, text: self._watcher.stopped_source(topic, partition, failure, text),
-        )
-
-    def skip_to(self, topic: str, partition: int, offset: int) -> None:
-        """Go on with a source at a later offset (what was before is gone from the log), by the operator's setting."""
-        source = self._commands if topic == self._around.topics.commands else self._events[partition]
-        source.position = offset
-        self._read(source, topic, partition)
+        self._ask_pump()
 
     def drop(self) -> None:
         """End at once: the claim is lost. Nothing that is not honoured leaves, and no report counts any more."""
@@ -196,7 +110,7 @@ class Machine:
         self.alive = False
         self.commits.close()
         self.outbox.close()
-        self._close_readings()
+        self.sources.close()
         for timer in (self._wake, self._flush_timer, self._tidy_timer):
             if timer is not None:
                 timer.cancel()
@@ -204,10 +118,8 @@ class Machine:
 
     def drain(self, done: Callable[[], None]) -> None:
         """End in good order: read nothing more, let executions finish and be committed, send what is due, then call."""
-        self._close_readings()
+        self.sources.close()
         self._draining = True
-        self._records.clear()
-        self._pending_bytes = self._record_index = 0
         self._execution.drain(self, partial(self._executions_drained, done), self._limits.drain_ms)
 
     def _executions_drained(self, done: Callable[[], None]) -> None:
@@ -221,12 +133,6 @@ class Machine:
         self.drop()
         if done is not None:
             done()
-
-    def _close_readings(self) -> None:
-        for source in (self._commands, *self._events.values()):
-            if source.reading is not None:
-                source.reading.close()
-                source.reading = None
 
     # --- inputs -------------------------------------------------------------------------------------------------
 
@@ -247,26 +153,6 @@ class Machine:
         self._snapshot_done = (upto, begin)
         self._ask_pump()
 
-    def _take_records(self, records: list[Record]) -> None:
-        self._records.append(records)
-        size = 0
-        for record in records:
-            size += len(record.value or b"") + 64
-        self._pending_bytes += size
-        if self._pending_bytes > self._limits.pending_bytes:
-            self._pause(True)
-        self._ask_pump()
-
-    def _pause(self, pause: bool) -> None:
-        # Commands are never paused: what other partitions wait for must not stand behind a flood of events.
-        for source in self._events.values():
-            if source.reading is not None and source.paused != pause:
-                source.paused = pause
-                if pause:
-                    source.reading.pause()
-                else:
-                    source.reading.resume()
-
     # --- turns --------------------------------------------------------------------------------------------------
 
     def _ask_pump(self) -> None:
@@ -286,7 +172,12 @@ class Machine:
         now_ms = self.now_ms()
         due = self._timer_due(now_ms)
         if not (
-            self._records or self._own or self._definitions or due or self._snapshot_done is not None or self._tidy
+            self.sources.waiting
+            or self._own
+            or self._definitions
+            or due
+            or self._snapshot_done is not None
+            or self._tidy
         ):
             if self._drained is not None and not self.commits.in_flight:
                 self._finish_drain()
@@ -311,8 +202,8 @@ class Machine:
         while own and left:
             apply_command(own.popleft())
             left -= 1
-        if self._records and left and not self._execution.full:
-            self._apply_records(left)
+        if self.sources.waiting and left and not self._execution.full:
+            self.sources.apply(left, self._limits.turn_bytes)
         if not self._timers_held and not self._draining:
             self._fire_timers(now_ms)
         self.overlay.positions.put(POSITIONS_KEY, positions)
@@ -324,42 +215,11 @@ class Machine:
         self._snapshot_done = None
         self.commits.append(Commit(rows, sends, effects, upto, begin, positions.commands))
 
-    def _apply_records(self, left: int) -> None:
-        budget = self._limits.turn_bytes
-        index = self._record_index
-        commands_topic = self._around.topics.commands
-        taken = 0
-        while self._records and left > 0 and taken < budget:
-            records = self._records[0]
-            record = records[index]
-            taken += len(record.value or b"") + 64
-            if record.topic == commands_topic:
-                self.inputs.commands_record(record)
-                self._commands.position = self.positions.commands = record.offset + 1
-            else:
-                self.inputs.event_record(record)
-                self._events[record.partition].position = record.offset + 1
-                self.positions.events[record.partition] = record.offset + 1
-            left -= 1
-            index += 1
-            if index == len(records):
-                self._records.popleft()
-                index = 0
-        self._record_index = index
-        self._pending_bytes -= taken
-        if self._pending_bytes < self._limits.pending_bytes // 2:
-            self._pause(False)
-
-    def _caught_up(self) -> bool:
-        return self._commands.position >= self._commands.caught_up_at and all(
-            source.position >= source.caught_up_at for source in self._events.values()
-        )
-
     def _timer_due(self, now_ms: int) -> bool:
         if self._draining:
             return False
         if self._timers_held:
-            if not self._caught_up():
+            if not self.sources.caught_up():
                 return False
             self._timers_held = False
         due_ms = self.overlay.timers.next_due_ms()
@@ -456,8 +316,3 @@ class Machine:
     def _fenced(self, reason: str) -> None:
         self.drop()
         self._watcher.fenced(reason)
-
-    @property
-    def backlog_records(self) -> int:
-        """Records that were read and are not applied yet."""
-        return sum(map(len, self._records)) - self._record_index

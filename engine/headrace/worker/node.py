@@ -11,8 +11,9 @@ from headrace.records.commands import ENVELOPE, CancelRun, DefineFunction, Envel
 from headrace.records.definitions import Definition
 from headrace.worker.adverts import Advert, Adverts
 from headrace.worker.definitions import DefinitionsLog
-from headrace.worker.machine import Machine, Surroundings
+from headrace.worker.machine import Machine
 from headrace.worker.ownership import Keep, Ownership, State
+from headrace.worker.surroundings import Surroundings
 
 _ADVERT_S = 1.0
 
@@ -213,7 +214,7 @@ class Node:
                     partition,
                     self._around.node,
                     ownership.state.value,
-                    0 if machine is None else machine.backlog_records,
+                    0 if machine is None else machine.sources.backlog,
                     self._around.clock.wall_ms(),
                     "" if error is None else error.code,
                 )

@@ -20,10 +20,11 @@ from headrace.errors import HeadraceError, LogUnavailable, StateCorrupted
 from headrace.records.changelog import LOG_RECORD, Bookmark, Claim
 from headrace.worker.commits import Commits
 from headrace.worker.layout import Topics
-from headrace.worker.machine import Machine, Surroundings
+from headrace.worker.machine import Machine
 from headrace.worker.overlay import Overlay
 from headrace.worker.restore import Restore
 from headrace.worker.snapshots import SnapshotWriter
+from headrace.worker.surroundings import Surroundings
 
 _BACK_OFF_MS = (100, 200, 400, 800, 1_600, 3_200, 5_000)
 _SNAPSHOT_CHECK_S = 1.0
@@ -286,7 +287,7 @@ class Ownership:
                     "records_skipped",
                     f"{topic}[{partition}]: {gone} records below {bounds[0]} have expired unread and are skipped",
                 )
-            machine.skip_to(topic, partition, bounds[0])
+            machine.sources.skip_to(topic, partition, bounds[0])
             return
         self._stop_source(
             topic, partition, f"the next offset to read is {position}, the log holds {bounds[0]} to {bounds[1]}", gone
