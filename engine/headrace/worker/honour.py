@@ -25,7 +25,8 @@ class Honour:
 
     __slots__ = ("buffer", "claim", "dead", "k")
 
-    def __init__(self, claim: int = NO_CLAIM, k: int = 0, dead: bool = False) -> None:
+    def __init__(self, claim: int = NO_CLAIM, k: int = 0, dead: bool = True) -> None:
+        # Dead before the first Claim: offset 0 would be c + 1 for a record that gives -1 as its claim.
         self.claim = claim
         self.k = k
         self.dead = dead
