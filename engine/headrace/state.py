@@ -31,20 +31,27 @@ class Table(Protocol[V]):
         ...
 
 
+class RunTable(Table[Run], Protocol):
+    """Live runs by id. Suspended ones stand apart, so that a new owner finds those it must start at once."""
+
+    def suspend(self, key: bytes, run: Run) -> None:
+        """Put the run, and note that its code need not be started."""
+        ...
+
+    def resume(self, key: bytes, run: Run) -> None:
+        """Put the run, and note that its code must be started."""
+        ...
+
+
 class State(Protocol):
     """The tables of a partition."""
 
     @property
-    def runs(self) -> Table[Run]: ...
+    def runs(self) -> RunTable: ...
 
     @property
     def steps(self) -> Table[Step]:
         """Key: run id (26 bytes), then the step's name."""
-        ...
-
-    @property
-    def executing(self) -> Table[bytes]:
-        """Runs whose code a new owner must start; the value is empty."""
         ...
 
     @property

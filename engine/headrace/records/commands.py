@@ -78,6 +78,12 @@ class Suspended(Command, tag=10):
     waiting: list[bytes]
 
 
+class AnnounceRuns(Command, tag=11):
+    """These runs were started a moment ago: those that are still alive are to be seen."""
+
+    run_ids: list[str]
+
+
 class CodeMissing(Command, tag=8):
     """No code for the run's function is loaded here (True), or it is there again (False)."""
 
@@ -100,6 +106,7 @@ AnyCommand = (
     | EventsAsked
     | RunReport
     | Suspended
+    | AnnounceRuns
     | CodeMissing
     | TimerFired
 )

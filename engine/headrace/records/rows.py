@@ -17,12 +17,12 @@ LAST_SENT = b"S"  # + target topic letter, target partition: the last seq sent t
 OUTBOX = b"O"  # + seq
 STORE = b"~"  # local only, never in the log: where this store stands
 DEFINITIONS = b"d"
-RUNS = b"r"
+RUNS = b"r"  # runs whose code a new owner must start
+SUSPENDED_RUNS = b"z"  # runs whose code can do nothing until a timer or an answer comes
 STEPS = b"s"
 TIMERS = b"t"
 EVENT_IDS = b"i"
 EVENT_ID_EXPIRY = b"x"
-EXECUTING = b"e"  # runs whose code must be started again by a new owner
 
 
 class Row(msgspec.Struct, array_like=True, gc=False):
@@ -88,6 +88,8 @@ class Run(Row):
     attempt: int = 0  # attempts of the function body used up since the last recorded step
     quiet: bool = False  # no lifecycle events for runs that were started by one (loop guard)
     retry_due_ms: int = 0  # the function body is tried again then
+    suspended: bool = False  # which table it stands in
+    announced: bool = False  # its RunScheduled is on the history topic, see `runs/announce.py`
 
 
 class StepState(IntEnum):

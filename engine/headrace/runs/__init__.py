@@ -6,6 +6,7 @@ Rules: pure. A command about a run that has ended, or about a step or attempt th
        Once recorded, a step's result never changes (I10) and the step never runs again (I11).
 """
 
+from headrace.runs.announce import announce_runs
 from headrace.runs.cancel import cancel_run
 from headrace.runs.code import note_code
 from headrace.runs.publish import publish_events
@@ -17,6 +18,7 @@ from headrace.runs.suspend import suspend_run
 from headrace.runs.wake import wake_run, wake_step
 
 __all__ = [
+    "announce_runs",
     "cancel_run",
     "note_code",
     "plan_sleep",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from headrace.records.commands import CodeMissing
 from headrace.records.history import Kind
 from headrace.records.rows import Phase
+from headrace.runs.announce import announce
 from headrace.state import Turn
 
 
@@ -14,6 +15,7 @@ def note_code(turn: Turn, command: CodeMissing) -> None:
     run = turn.state.runs.get(run_key)
     if run is None or (run.phase == Phase.NO_CODE) == command.missing:
         return
+    announce(turn, command.run_id, run)
     run.phase = Phase.NO_CODE if command.missing else Phase.EXECUTING
     turn.state.runs.put(run_key, run)
     if command.missing:

@@ -28,29 +28,16 @@ def end_run(
     if run.retry_due_ms:
         state.timers.delete(timer_key(run.retry_due_ms, TimerKind.RUN, run_id))
     state.runs.delete(run_key)
-    state.executing.delete(run_key)
+    more: dict[str, Any] = {"status": status, "started_ms": run.created_ms}
+    if not run.announced:
+        more["event_ids"] = [event.id for event in run.events]
+    if run.attempt:
+        more["attempt"] = run.attempt
     if failure is None:
-        turn.history(
-            Kind.RunEnded,
-            run_id,
-            run.function_id,
-            status=status,
-            started_ms=run.created_ms,
-            attempt=run.attempt,
-            output=output_json,
-        )
+        more["output"] = output_json
     else:
-        turn.history(
-            Kind.RunEnded,
-            run_id,
-            run.function_id,
-            status=status,
-            started_ms=run.created_ms,
-            attempt=run.attempt,
-            error_name=failure.name,
-            error_message=failure.message,
-            error_stack=failure.stack,
-        )
+        more.update(error_name=failure.name, error_message=failure.message, error_stack=failure.stack)
+    turn.history(Kind.RunEnded, run_id, run.function_id, **more)
     if not run.quiet:
         _tell(turn, run_id, run, status, output_json, failure)
 

@@ -9,6 +9,7 @@ from headrace.records.history import Kind
 from headrace.records.ids import derive_ulid
 from headrace.records.rows import Step, StepOp, StepState, split_step_name
 from headrace.records.values import pack_value
+from headrace.runs.announce import announce
 from headrace.state import Turn
 
 
@@ -21,6 +22,7 @@ def publish_events(turn: Turn, asked: EventsAsked) -> None:
     run = turn.state.runs.get(run_key)
     if run is None or turn.state.steps.get(run_key + asked.step) is not None:
         return
+    announce(turn, asked.run_id, run)
     now_ms = turn.now_ms
     ids = []
     for number, (json, key) in enumerate(asked.events):

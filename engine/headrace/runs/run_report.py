@@ -5,6 +5,7 @@ from __future__ import annotations
 from headrace.records.commands import RunReport
 from headrace.records.history import Kind
 from headrace.records.rows import Timer, TimerKind, timer_key
+from headrace.runs.announce import announce
 from headrace.runs.ending import end_run
 from headrace.runs.retry import definition_of, retry_delay_ms
 from headrace.state import Turn
@@ -25,10 +26,10 @@ def take_run_report(turn: Turn, report: RunReport) -> None:
         end_run(turn, report.run_id, run, "Failed", failure=failure)
         return
     due_ms = turn.now_ms + retry_delay_ms(definition.backoff, run.attempt, failure, report.run_id)
+    announce(turn, report.run_id, run)
     run.attempt += 1
     run.retry_due_ms = due_ms
-    turn.state.runs.put(run_key, run)
-    turn.state.executing.delete(run_key)
+    turn.state.runs.suspend(run_key, run)
     turn.state.timers.put(timer_key(due_ms, TimerKind.RUN, report.run_id), Timer(TimerKind.RUN, report.run_id))
     turn.history(
         Kind.RunAttemptFailed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from headrace.records.commands import SleepAsked
 from headrace.records.history import Kind
 from headrace.records.rows import Step, StepOp, StepState, Timer, TimerKind, split_step_name, timer_key
+from headrace.runs.announce import announce
 from headrace.state import Turn
 
 SLEEP_MS_MAX = 10 * 366 * 24 * 3_600_000
@@ -16,6 +17,7 @@ def plan_sleep(turn: Turn, asked: SleepAsked) -> None:
     run = turn.state.runs.get(run_key)
     if run is None or turn.state.steps.get(run_key + asked.step) is not None:
         return
+    announce(turn, asked.run_id, run)
     now_ms = turn.now_ms
     due_ms = min(max(asked.due_ms or now_ms + asked.duration_ms, now_ms), now_ms + SLEEP_MS_MAX)
     step_id, occurrence = split_step_name(asked.step)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 from headrace.records.events import RESERVED_PREFIX
-from headrace.records.history import Kind
 from headrace.records.ids import entropy, ulid_tail, ulid_time
 from headrace.records.rows import KnownEvent, Run
 from headrace.state import Turn
@@ -41,7 +40,5 @@ def start_run(turn: Turn, function_id: str, event: KnownEvent) -> str:
     run_id = run_id_of(event.id, function_id, event.at_ms)
     quiet = event.name in _LIFECYCLE_NAMES
     turn.state.runs.put(run_id.encode(), Run(function_id, now_ms, [event], quiet=quiet))
-    turn.state.executing.put(run_id.encode(), b"")
-    turn.history(Kind.RunScheduled, run_id, function_id, event_ids=[event.id], phase="executing", started_ms=now_ms)
     turn.execute(run_id)
     return run_id

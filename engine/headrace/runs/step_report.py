@@ -5,6 +5,7 @@ from __future__ import annotations
 from headrace.records.commands import StepReport
 from headrace.records.history import Kind
 from headrace.records.rows import Failure, Run, Step, StepOp, StepState, Timer, TimerKind, split_step_name, timer_key
+from headrace.runs.announce import announce
 from headrace.runs.retry import definition_of, retry_delay_ms
 from headrace.state import Turn
 
@@ -21,6 +22,7 @@ def take_step_report(turn: Turn, report: StepReport) -> None:
         return  # recorded already, or an attempt that is not outstanding
     if known is None and report.attempt != 0:
         return
+    announce(turn, report.run_id, run)
     if report.failure is None:
         _record(turn, run, report, StepState.DONE, None)
         return

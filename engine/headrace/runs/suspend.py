@@ -5,6 +5,7 @@ from __future__ import annotations
 from headrace.records.commands import Suspended
 from headrace.records.history import Kind
 from headrace.records.rows import Step, StepOp, StepState
+from headrace.runs.announce import announce
 from headrace.state import Turn
 
 
@@ -20,8 +21,9 @@ def suspend_run(turn: Turn, command: Suspended) -> None:
         if row is None or row.state != StepState.PENDING or not row.due_ms:
             return
         waiting.append(row)
-    if turn.state.executing.get(run_key) is None or not waiting:
+    if run.suspended or not waiting:
         return
-    turn.state.executing.delete(run_key)
+    announce(turn, command.run_id, run)
+    turn.state.runs.suspend(run_key, run)
     phase = "backing_off" if any(row.op == StepOp.RUN for row in waiting) else "sleeping"
     turn.history(Kind.RunPhase, command.run_id, run.function_id, phase=phase, due_ms=min(row.due_ms for row in waiting))

@@ -30,14 +30,12 @@ def wake_step(turn: Turn, run_id: str, step: bytes, due_ms: int) -> None:
             due_ms=row.due_ms,
             output="null",
         )
-        if run.attempt:
-            run.attempt = 0
-            turn.state.runs.put(run_key, run)
+        run.attempt = 0
     else:
         # due_ms 0: the attempt is outstanding from now on, and a new owner makes it at once.
         row = Step(row.id, row.op, row.state, row.attempt, turn.next_order(), None, row.failure, 0, row.started_ms)
     turn.state.steps.put(run_key + step, row)
-    turn.state.executing.put(run_key, b"")
+    turn.state.runs.resume(run_key, run)
     turn.resolve(run_id, step, row)
 
 
@@ -48,7 +46,6 @@ def wake_run(turn: Turn, run_id: str, due_ms: int) -> None:
     if run is None or run.retry_due_ms != due_ms:
         return
     run.retry_due_ms = 0
-    turn.state.runs.put(run_key, run)
-    turn.state.executing.put(run_key, b"")
+    turn.state.runs.resume(run_key, run)
     turn.history(Kind.RunPhase, run_id, run.function_id, phase="executing", attempt=run.attempt)
     turn.execute(run_id)

@@ -13,6 +13,7 @@ from headrace.admission import first_starts, forget_event_ids
 from headrace.errors import BadRecord, HeadraceError, StateCorrupted
 from headrace.records.commands import (
     ENVELOPE,
+    AnnounceRuns,
     AnyCommand,
     CancelRun,
     CodeMissing,
@@ -30,6 +31,7 @@ from headrace.records.ids import entropy, is_ulid, partition_of, position_entrop
 from headrace.records.rows import KnownEvent, Timer, TimerKind, timer_key
 from headrace.routing import Routes
 from headrace.runs import (
+    announce_runs,
     cancel_run,
     note_code,
     plan_sleep,
@@ -50,6 +52,7 @@ _LOCAL: dict[type, Callable[[OpenTurn, Any], None]] = {
     SleepAsked: plan_sleep,
     EventsAsked: publish_events,
     Suspended: suspend_run,
+    AnnounceRuns: announce_runs,
     CodeMissing: note_code,
     CancelRun: cancel_run,
 }
@@ -209,7 +212,9 @@ class Inputs:
             function_ids = first_starts(turn, event, function_ids)
         for function_id in function_ids:
             self.runs_started += 1
-            turn.state.steps.open_group(start_run(turn, function_id, event).encode())
+            run_key = start_run(turn, function_id, event).encode()
+            turn.state.runs.active.fresh.add(run_key)
+            turn.state.steps.open_group(run_key)
 
     def timer(self, key: bytes) -> None:
         """Apply a due timer; one whose row is gone is nothing."""

@@ -56,6 +56,7 @@ class Limits:
     flush_rows: int = 5_000
     flush_after_ms: int = 250
     tidy_after_ms: int = 500  # an idle partition commits the removal of what its outbox has sent
+    announce_after_ms: int = 200  # a run that is over sooner is one record of the history, not two
     snapshot_bytes: int = 64 << 20  # of changelog since the last snapshot; or the state's own size, if larger
     snapshot_chunk_bytes: int = 512 << 10
     drain_ms: int = 2_000  # of executions, when a partition leaves in good order

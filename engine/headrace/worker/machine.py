@@ -14,7 +14,7 @@ from functools import partial
 
 from headrace.adapters.seams import Handle
 from headrace.records.changelog import Bookmark
-from headrace.records.commands import AnyCommand, DefineFunction
+from headrace.records.commands import AnnounceRuns, AnyCommand, DefineFunction
 from headrace.records.history import SEQ_BITS
 from headrace.records.rows import Positions, Run, Step, StepState, run_key
 from headrace.worker.apply import Inputs
@@ -84,6 +84,8 @@ class Machine:
         self._wake_ms = 0
         self._flush_timer: Handle | None = None
         self._tidy_timer: Handle | None = None
+        self._young: deque[tuple[int, list[str]]] = deque()  # runs started lately, to be announced if they live on
+        self._announce_timer: Handle | None = None
         self._tidy = False
         self._drained: Callable[[], None] | None = None
         self._draining = False
@@ -99,8 +101,10 @@ class Machine:
         self.inputs.load_definitions()
         self.outbox.push([(key, unpack_outbox_row(raw)) for key, raw in self.overlay.outbox.scan(b"")])
         self.sources.start(ends, events_partitions)
-        for key, _ in self.overlay.executing.scan(b""):
-            self._start_code(key.decode())
+        active = [key.decode() for key, _ in self.overlay.runs.active.scan(b"")]
+        for run_id in active:
+            self._start_code(run_id)
+        self._announce_later(active)
         self._ask_pump()
 
     def drop(self) -> None:
@@ -111,7 +115,7 @@ class Machine:
         self.commits.close()
         self.outbox.close()
         self.sources.close()
-        for timer in (self._wake, self._flush_timer, self._tidy_timer):
+        for timer in (self._wake, self._flush_timer, self._tidy_timer, self._announce_timer):
             if timer is not None:
                 timer.cancel()
         self._execution.drop(self)
@@ -258,13 +262,17 @@ class Machine:
         if commit.sends:
             self.outbox.push(commit.sends)
         execution = self._execution
+        started: list[str] = []
         for kind, run_id, step, row in commit.effects:
             if kind == START:
+                started.append(run_id)
                 self._start_code(run_id)
             elif kind == RESOLVE and row is not None:
                 execution.resolve(self, run_id, step, row)
             else:
                 execution.stop(self, run_id)
+        if started:
+            self._announce_later(started)
         if overlay.honoured_rows >= self._limits.flush_rows:
             overlay.flush()
         elif self._flush_timer is None:
@@ -287,6 +295,25 @@ class Machine:
             self._ask_pump()
         elif self.outbox.pending:
             self._tidy_timer = self._loop.call_later(self._limits.tidy_after_ms / 1000, self._tidy_up)
+
+    def _announce_later(self, run_ids: list[str]) -> None:
+        self._young.append((self._around.clock.monotonic_ms(), run_ids))
+        if self._announce_timer is None:
+            self._announce_timer = self._loop.call_later(self._limits.announce_after_ms / 1000, self._announce)
+
+    def _announce(self) -> None:
+        self._announce_timer = None
+        before_ms = self._around.clock.monotonic_ms() - self._limits.announce_after_ms // 2
+        alive: list[str] = []
+        while self._young and self._young[0][0] <= before_ms:
+            for run_id in self._young.popleft()[1]:
+                run = self.overlay.runs.get(run_id.encode())
+                if run is not None and not run.announced:
+                    alive.append(run_id)
+        if alive:
+            self.submit(AnnounceRuns(alive))
+        if self._young:
+            self._announce_timer = self._loop.call_later(self._limits.announce_after_ms / 1000, self._announce)
 
     def _start_code(self, run_id: str) -> None:
         loaded = self.load(run_id)

@@ -43,6 +43,7 @@ class Rows(Generic[V]):
         self.cached: dict[bytes, V | None] = {}
         self.dirty: dict[bytes, None] = {}
         self.unflushed: dict[bytes, bytes | None] = {}
+        self.fresh: set[bytes] = set()  # keys that the store has never seen: removing one of these costs it nothing
 
     def get(self, key: bytes) -> V | None:
         """Read a row."""
@@ -60,6 +61,12 @@ class Rows(Generic[V]):
         """Write a row; it shows at once."""
         self.cached[key] = value
         self.dirty[key] = None
+
+    def put_new(self, key: bytes, value: V) -> None:
+        """Write a row whose key was never written before."""
+        self.cached[key] = value
+        self.dirty[key] = None
+        self.fresh.add(key)
 
     def delete(self, key: bytes) -> None:
         """Remove a row, whether or not it is there."""
@@ -136,7 +143,10 @@ class StepRows(Rows[rows.Step]):
         group = self._groups.get(run_key, _MISSING)
         if group is None:
             self._groups[run_key] = {key: None}
+            self.fresh.add(key)
         elif group is not _MISSING:
+            if key not in group:
+                self.fresh.add(key)
             group[key] = None
 
     def keys(self, prefix: bytes) -> list[bytes]:
@@ -153,6 +163,52 @@ class StepRows(Rows[rows.Step]):
         return found
 
 
+class RunRows:
+    """Live runs: one table for those whose code a new owner must start, another for suspended ones."""
+
+    def __init__(self, store: Store) -> None:
+        self.active: Rows[rows.Run] = Rows(rows.RUNS, rows.Run, store)
+        self.suspended: Rows[rows.Run] = Rows(rows.SUSPENDED_RUNS, rows.Run, store)
+
+    def get(self, key: bytes) -> rows.Run | None:
+        """Read a live run."""
+        run = self.active.get(key)
+        return self.suspended.get(key) if run is None else run
+
+    def put(self, key: bytes, value: rows.Run) -> None:
+        """Write a run in the table where it stands."""
+        (self.suspended if value.suspended else self.active).put(key, value)
+
+    def delete(self, key: bytes) -> None:
+        """Remove a run."""
+        (self.suspended if self.active.get(key) is None else self.active).delete(key)
+
+    def suspend(self, key: bytes, run: rows.Run) -> None:
+        """Put the run, and note that its code need not be started."""
+        if not run.suspended:
+            self.active.delete(key)
+            run.suspended = True
+        self.suspended.put(key, run)
+
+    def resume(self, key: bytes, run: rows.Run) -> None:
+        """Put the run, and note that its code must be started."""
+        if run.suspended:
+            self.suspended.delete(key)
+            run.suspended = False
+        self.active.put(key, run)
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, rows.Run]]:
+        """Go through all live runs, the suspended ones last."""
+        yield from self.active.scan(prefix)
+        yield from self.suspended.scan(prefix)
+
+    def ended(self) -> list[bytes]:
+        """List the runs that this turn has ended."""
+        gone = [key for key in self.active.dirty if self.active.cached[key] is None]
+        gone += [key for key in self.suspended.dirty if self.suspended.cached[key] is None]
+        return [key for key in gone if self.get(key) is None]
+
+
 class Overlay:
     """All tables of a partition; implements `headrace.state.State`."""
 
@@ -162,9 +218,8 @@ class Overlay:
         from headrace.worker.timers import TimerRows
 
         self.store = store
-        self.runs: Rows[rows.Run] = Rows(rows.RUNS, rows.Run, store)
+        self.runs = RunRows(store)
         self.steps = StepRows(store)
-        self.executing: Rows[bytes] = Rows(rows.EXECUTING, bytes, store)
         self.timers = TimerRows(store)
         self.definitions: Rows[bytes] = Rows(rows.DEFINITIONS, bytes, store)
         self.event_ids: Rows[rows.EventId] = Rows(rows.EVENT_IDS, rows.EventId, store)
@@ -174,9 +229,9 @@ class Overlay:
         self.last_sent: Rows[int] = Rows(rows.LAST_SENT, int, store)
         self.outbox: Rows[bytes] = Rows(rows.OUTBOX, bytes, store)
         self.tables: list[Rows[Any]] = [
-            self.runs,
+            self.runs.active,
+            self.runs.suspended,
             self.steps,
-            self.executing,
             self.timers,
             self.definitions,
             self.event_ids,
@@ -192,9 +247,8 @@ class Overlay:
 
     def take(self) -> list[RowChange]:
         """End a turn: return its rows, for the commit."""
-        for key in self.runs.dirty:
-            if self.runs.cached[key] is None:
-                self.steps.close_group(key)
+        for key in self.runs.ended():
+            self.steps.close_group(key)
         changes: list[RowChange] = []
         for table in self.tables:
             if table.dirty:
@@ -219,9 +273,17 @@ class Overlay:
         bookmark = self._bookmark
         self._honoured = {}
         self._bookmark = None
-        self.store.write([*changes.items(), (rows.STORE, BOOKMARK.encode(bookmark))])
         by_byte = self._by_byte
+        writes: list[RowChange] = [(rows.STORE, BOOKMARK.encode(bookmark))]
         for key, raw in changes.items():
-            by_byte[key[0]].flushed(key[1:], raw)
+            table, own_key = by_byte[key[0]], key[1:]
+            if own_key not in table.fresh:
+                writes.append((key, raw))
+            else:  # a row that came and went between two flushes is no business of the store
+                table.fresh.discard(own_key)
+                if raw is not None:
+                    writes.append((key, raw))
+            table.flushed(own_key, raw)
+        self.store.write(writes)
         for table in self.tables:
             table.shrink(self.ROWS_CACHED_MAX)

@@ -83,7 +83,7 @@ class OpenTurn:
         self._end_history_row()
         outbox = self.state.outbox
         for key, row in self._sends:
-            outbox.put(key, _PACK(row))
+            outbox.put_new(key, _PACK(row))
         return self.state.take(), self._sends, self.effects
 
     def next_order(self) -> int:
