@@ -113,6 +113,7 @@ class EmbeddedKafka:
         options = [*java_options(runtime.release), *self._java]
         folder = BrokerFolder(self.data_dir, wait_s=self._handover_timeout_s)
         try:
+            self._await_named_port()
             archive = ClassArchive(self._cache / "archives", runtime.executable, options, classpath)
             java = [str(runtime.executable), *options, "-cp", os.pathsep.join(map(str, classpath))]
             if (cluster_id := folder.cluster_id()) is None:
@@ -157,7 +158,7 @@ class EmbeddedKafka:
 
     def _launch(self, folder: BrokerFolder, archive: ClassArchive, java: Sequence[str], cluster_id: str) -> None:
         for launch in range(1, _LAUNCHES_MAX + 1):
-            port = self._choose_port()
+            port = self._port or free_port()
             controller_port = free_port(taken=[port])
             folder.configure(port, controller_port, self._settings)
             sharing = archive.options() if self._fast_start else []
@@ -188,17 +189,14 @@ class EmbeddedKafka:
                 raise
             process.kill()
 
-    def _choose_port(self) -> int:
-        if self._port is None:
-            return free_port()
-        if not wait_until_free(self._port, self._handover_timeout_s):
+    def _await_named_port(self) -> None:
+        if self._port is not None and not wait_until_free(self._port, self._handover_timeout_s):
             raise NotReady(
                 "kafka_port_taken",
                 f"127.0.0.1:{self._port} is in use; waited {self._handover_timeout_s:.0f} s",
                 why="something else listens there, perhaps another Kafka",
                 do="stop it, or name another port; without a port a free one is taken",
             )
-        return self._port
 
     def _becomes_ready(self, folder: BrokerFolder, process: SupervisedProcess, port: int, cluster_id: str) -> bool:
         deadline = time.monotonic() + self._ready_timeout_s

@@ -74,16 +74,16 @@ def resolve_classpath(
     """
     jars = pinned_jars(list(coordinates) or [kafka_coordinate()])
     store = (folder or cache_folder()) / "jars"
-    if missing := _missing(jars, store):
-        try:
+    try:
+        if missing := _missing(jars, store):
             _complete(missing, store, fetch)
-        except OSError as error:
-            raise NotReady(
-                "cache_not_writable",
-                f"the jars of Apache Kafka cannot be kept in {store}: {error}",
-                why="they are fetched once and kept for later starts",
-                do="make room or name another folder with HEADRACE_CACHE_DIR",
-            ) from error
+    except OSError as error:
+        raise NotReady(
+            "cache_not_writable",
+            f"the jars of Apache Kafka cannot be kept in {store}: {error}",
+            why="they are fetched once and kept for later starts",
+            do="make room or name another folder with HEADRACE_CACHE_DIR",
+        ) from error
     return [store / jar.file_name for jar in jars]
 
 

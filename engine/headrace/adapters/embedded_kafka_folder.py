@@ -26,6 +26,7 @@ from headrace.adapters.embedded_kafka_settings import (
 from headrace.errors import NotReady
 
 _FORMAT_S = 60.0
+_SHORT_LIVED = "-XX:TieredStopAtLevel=1"  # the tool is done before optimised code would pay
 _NEW_TOPICS = Path("topics.new")
 _TAIL_LINES = 12
 _TAIL_BYTES = 16_384
@@ -83,7 +84,7 @@ class BrokerFolder:
             self._write(LOG_CONFIG, log_settings())
             tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id, "-c", str(CONFIG)]
             done = subprocess.run(
-                [*java, *tool],
+                [*java, _SHORT_LIVED, *tool],
                 cwd=self.path,
                 env=java_environment(),
                 stdin=subprocess.DEVNULL,
