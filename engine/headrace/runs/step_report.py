@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from headrace.records.commands import StepReport
 from headrace.records.history import Kind
 from headrace.records.rows import Failure, Run, Step, StepOp, StepState, Timer, TimerKind, split_step_name, timer_key
 from headrace.runs.announce import announce
 from headrace.runs.retry import definition_of, retry_delay_ms
 from headrace.state import Turn
+
+_OP_NAMES = [op.name.lower() for op in StepOp]
 
 
 def take_step_report(turn: Turn, report: StepReport) -> None:
@@ -54,18 +58,18 @@ def _record(turn: Turn, run: Run, report: StepReport, state: StepState, failure:
         run.attempt = 0
         turn.state.runs.put(run_key, run)
     if failure is None:
-        turn.history(
-            Kind.StepEnded,
-            report.run_id,
-            run.function_id,
-            status="Completed",
-            step_id=step_id,
-            occurrence=occurrence,
-            op=StepOp(report.op).name.lower(),
-            attempt=report.attempt,
-            started_ms=report.started_ms,
-            output=report.output_json,
-        )
+        more: dict[str, Any] = {
+            "status": "Completed",
+            "step_id": step_id,
+            "op": _OP_NAMES[report.op],
+            "started_ms": report.started_ms,
+            "output": report.output_json,
+        }
+        if occurrence:
+            more["occurrence"] = occurrence
+        if report.attempt:
+            more["attempt"] = report.attempt
+        turn.history(Kind.StepEnded, report.run_id, run.function_id, **more)
     else:
         _tell_failure(turn, run, report, Kind.StepEnded, failure, status="Failed")
     turn.resolve(report.run_id, report.step, row)
@@ -105,7 +109,7 @@ def _tell_failure(
         status=status,
         step_id=step_id,
         occurrence=occurrence,
-        op=StepOp(report.op).name.lower(),
+        op=_OP_NAMES[report.op],
         attempt=report.attempt,
         started_ms=report.started_ms,
         due_ms=due_ms,

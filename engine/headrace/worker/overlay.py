@@ -137,6 +137,15 @@ class StepRows(Rows[rows.Step]):
         """Forget the index of a run that has ended."""
         self._groups.pop(run_key, None)
 
+    def get(self, key: bytes) -> rows.Step | None:
+        found = self.cached.get(key, _MISSING)
+        if found is not _MISSING:
+            return found
+        group = self._groups.get(key[:_RUN_ID_LENGTH], _MISSING)
+        if group is None or (group is not _MISSING and key not in group):
+            return None  # a step that is asked for the first time, as most are: the store need not be asked
+        return super().get(key)
+
     def put(self, key: bytes, value: rows.Step) -> None:
         super().put(key, value)
         run_key = key[:_RUN_ID_LENGTH]
@@ -204,9 +213,10 @@ class RunRows:
 
     def ended(self) -> list[bytes]:
         """List the runs that this turn has ended."""
-        gone = [key for key in self.active.dirty if self.active.cached[key] is None]
-        gone += [key for key in self.suspended.dirty if self.suspended.cached[key] is None]
-        return [key for key in gone if self.get(key) is None]
+        active, suspended = self.active, self.suspended
+        gone = [k for k in active.dirty if active.cached[k] is None and suspended.cached.get(k) is None]
+        gone += [k for k in suspended.dirty if suspended.cached[k] is None and active.cached.get(k) is None]
+        return gone
 
 
 class Overlay:
