@@ -138,7 +138,7 @@ class StepRows(Rows[rows.Step]):
         self._groups.pop(run_key, None)
 
     def get(self, key: bytes) -> rows.Step | None:
-        found = self.cached.get(key, _MISSING)
+        found: rows.Step | None = self.cached.get(key, _MISSING)
         if found is not _MISSING:
             return found
         group = self._groups.get(key[:_RUN_ID_LENGTH], _MISSING)
