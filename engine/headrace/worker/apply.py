@@ -59,7 +59,7 @@ _LOCAL: dict[type, Callable[[OpenTurn, Any], None]] = {
 
 
 class Inputs:
-    """Applies inputs to one partition's turn, and counts what is out of the ordinary."""
+    """Applies inputs to one partition's turn, and counts them."""
 
     def __init__(self, turn: OpenTurn, events_topic_id: str, dead_value_bytes: int) -> None:
         self._turn = turn
@@ -67,11 +67,7 @@ class Inputs:
         self._dead_value_bytes = dead_value_bytes
         self._seeds: dict[int, int] = {}
         self.routes = Routes([])
-        self.events = 0
-        self.runs_started = 0
-        self.dead_letters = 0
-        self.repeats = 0  # records that had been applied before
-        self.gaps = 0  # records from another partition that came before one that is missing
+        self._counters = turn.counters
 
     def load_definitions(self) -> None:
         """Compile the triggers of all functions that the partition knows."""
@@ -111,17 +107,17 @@ class Inputs:
             last = self._turn.state.last_applied.get(key)
             last = NONE_BEFORE if last is None else last
             if envelope.seq <= last:
-                self.repeats += 1
+                self._counters.repeats += 1
                 return
             if envelope.prev != last:
-                self.gaps += 1  # the sender goes back and sends the missing one and everything after it again
+                self._counters.gaps += 1  # the sender goes back and sends the missing one and everything after it again
                 return
             self._turn.state.last_applied.put(key, envelope.seq)
         self.command(envelope.command)
 
     def event_record(self, record: Record) -> None:
         """Apply a record of the events topic."""
-        self.events += 1
+        self._counters.events += 1
         given_header_id = source = None
         if record.headers:
             for name, value in record.headers:
@@ -132,7 +128,7 @@ class Inputs:
         try:
             internal = source is not None
             if source is not None and self._seen(record.partition, source):
-                self.repeats += 1
+                self._counters.repeats += 1
                 return
             fields = read_event(record.value, internal=internal)
         except BadRecord as error:
@@ -178,7 +174,7 @@ class Inputs:
         if seq <= last:
             return True
         if prev != last:
-            self.gaps += 1  # accepted: the log of events expires, so a missing one may be gone for good
+            self._counters.gaps += 1  # accepted: the log of events expires, so a missing one may be gone for good
         self._turn.state.last_applied.put(key, seq)
         return False
 
@@ -211,7 +207,7 @@ class Inputs:
         if event.given_id:
             function_ids = first_starts(turn, event, function_ids)
         for function_id in function_ids:
-            self.runs_started += 1
+            self._counters.runs_started += 1
             run_key = start_run(turn, function_id, event).encode()
             turn.state.runs.active.fresh.add(run_key)
             turn.state.steps.open_group(run_key)
@@ -223,6 +219,7 @@ class Inputs:
         if row is None:
             return
         turn.state.timers.delete(key)
+        self._counters.timers_fired += 1
         due_ms = due_of(key)
         if row.kind == TimerKind.STEP:
             wake_step(turn, row.run_id, row.step, due_ms)
@@ -234,7 +231,7 @@ class Inputs:
             forget_event_ids(turn, due_ms)
 
     def _bury(self, record: Record, error: HeadraceError) -> None:
-        self.dead_letters += 1
+        self._counters.dead_letters += 1
         headers: list[tuple[str, bytes]] = dead_headers(error, record.topic, record.partition, record.offset)
         value = record.value
         if value is not None and len(value) > self._dead_value_bytes:

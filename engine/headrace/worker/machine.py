@@ -51,7 +51,7 @@ class Machine:
         self._loop = around.loop
         self._execution = around.execution
         changelog_id, events_id = topic_ids
-        self.turn = OpenTurn(partition, around.partitions, around.topics, overlay, self._wanted)
+        self.turn = OpenTurn(partition, around.partitions, around.topics, overlay, self._wanted, around.counters)
         self.inputs = Inputs(self.turn, events_id, around.limits.dead_value_bytes)
         self.commits = Commits(
             around.commits,
@@ -91,7 +91,6 @@ class Machine:
         self._draining = False
         self._timers_held = True
         self.alive = True
-        self.turns = 0
 
     # --- beginning and ending -----------------------------------------------------------------------------------
 
@@ -114,6 +113,9 @@ class Machine:
         self.alive = False
         self.commits.close()
         self.outbox.close()
+        counters = self._around.counters
+        counters.changelog_bytes += self.commits.bytes
+        counters.resends += self.outbox.resends
         self.sources.close()
         for timer in (self._wake, self._flush_timer, self._tidy_timer, self._announce_timer):
             if timer is not None:
@@ -190,7 +192,6 @@ class Machine:
         self._ask_pump()
 
     def _make_turn(self, now_ms: int) -> None:
-        self.turns += 1
         turn = self.turn
         turn.open(now_ms, self.commits.next_offset)
         positions = self.positions
@@ -257,6 +258,7 @@ class Machine:
 
     def _honoured(self, commit: Commit, bookmark: Bookmark) -> None:
         self._honoured_seq = bookmark.position << SEQ_BITS
+        self._around.counters.commits += 1
         overlay = self.overlay
         overlay.honour(commit.rows, bookmark)
         if commit.sends:

@@ -200,6 +200,15 @@ class Node:
             return False, "no partition is assigned yet"
         return True, ""
 
+    def counters(self) -> dict[str, int]:
+        """Name every counter of this node, for metrics."""
+        rows = self._around.counters.rows()
+        for ownership in self.owned.values():
+            if ownership.machine is not None:
+                rows["changelog_bytes"] += ownership.machine.commits.bytes
+                rows["resends"] += ownership.machine.outbox.resends
+        return rows
+
     def partition_rows(self) -> list[Advert]:
         """List every partition of the cluster, as its owner told; one nobody told of yet has no owner."""
         return [self.adverts.known.get(p, Advert(p, "", "unowned")) for p in range(self._around.partitions)]

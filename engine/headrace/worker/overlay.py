@@ -141,7 +141,7 @@ class StepRows(Rows[rows.Step]):
         found: rows.Step | None = self.cached.get(key, _MISSING)
         if found is not _MISSING:
             return found
-        group = self._groups.get(key[:_RUN_ID_LENGTH], _MISSING)
+        group: Any = self._groups.get(key[:_RUN_ID_LENGTH], _MISSING)
         if group is None or (group is not _MISSING and key not in group):
             return None  # a step that is asked for the first time, as most are: the store need not be asked
         return super().get(key)

@@ -17,17 +17,17 @@ from functools import partial
 
 from headrace.adapters.seams import Handle, Partitions, Reader, ReadFailure, Stores
 from headrace.errors import HeadraceError, LogUnavailable, StateCorrupted
-from headrace.records.changelog import LOG_RECORD, Bookmark, Claim
+from headrace.records.changelog import LOG_RECORD, Claim
 from headrace.worker.commits import Commits
 from headrace.worker.layout import Topics
 from headrace.worker.machine import Machine
 from headrace.worker.overlay import Overlay
 from headrace.worker.restore import Restore
-from headrace.worker.snapshots import SnapshotWriter
+from headrace.worker.snapshot_schedule import SnapshotSchedule
 from headrace.worker.surroundings import Surroundings
 
 _BACK_OFF_MS = (100, 200, 400, 800, 1_600, 3_200, 5_000)
-_SNAPSHOT_CHECK_S = 1.0
+_SETTLED_S = 5.0
 _SETTLE_S = 0.02
 
 
@@ -81,12 +81,9 @@ class Ownership:
         self._asked_ms = 0
         self._attempt = 0
         self._later: Handle | None = None
-        self._snapshot: SnapshotWriter | None = None
-        self._snapshot_timer: Handle | None = None
-        self._snapshot_size = 0
-        self._log_bytes = 0  # changelog followed or written since the last snapshot, up to this machine's claim
-        self._snapshot_mark = 0  # of the machine's own bytes, when the last snapshot was begun
+        self._snapshots: SnapshotSchedule | None = None
         self._let_go: Callable[[], None] | None = None
+        self._settled: Handle | None = None
         self._old: Commits | None = None  # of the claim before, until all of it is reported
 
     # --- restoring and claiming ---------------------------------------------------------------------------------
@@ -177,7 +174,6 @@ class Ownership:
             )
             return
         self.state = State.CLAIMED
-        self._log_bytes += follower.bytes
         clock_offset_ms = follower.last_claim_at_ms - middle_ms
         wanted = [(self._topics.commands, self.partition)]
         events = list(range(self.partition, self._keep.events_partitions, self._around.partitions))
@@ -213,10 +209,21 @@ class Ownership:
         )
         self.state = State.RUNNING
         self.running_since_ms = self._around.clock.wall_ms()
-        self._snapshot_mark = 0
         self.machine.start(ends, events)
         keep.started(self.machine)
-        self._snapshot_timer = self._around.loop.call_later(_SNAPSHOT_CHECK_S, self._check_snapshot)
+        assert self.restore.follower is not None
+        self._snapshots = SnapshotSchedule(
+            self._around,
+            keep.partitions,
+            self.machine,
+            self.restore.follower.bytes,
+            keep.new_uuid,
+            keep.tell,
+        )
+        self._settled = self._around.loop.call_later(_SETTLED_S, self._settle)
+
+    def _settle(self) -> None:
+        self._attempt = 0  # it has run for a while: the next trouble is a new one
 
     def _try_again(self, reason: str) -> None:
         wait_ms = _BACK_OFF_MS[min(self._attempt, len(_BACK_OFF_MS) - 1)] * (1 + self._keep.jitter())
@@ -249,10 +256,11 @@ class Ownership:
     def fenced(self, reason: str) -> None:
         """The claim is lost: restore what counts, and claim again if the group still says so."""
         self.fences += 1
+        self._around.counters.fences += 1
         if self.machine is not None:
             self._old = self.machine.commits
         self.machine = None
-        self._abandon_snapshot()
+        self._close_machine_side()
         self._keep.tell("fenced", f"partition {self.partition}: the claim is lost: {reason}")
         if self.state is State.DRAINING:
             self._gone()
@@ -306,62 +314,16 @@ class Ownership:
 
     def snapshot_honoured(self, upto: int, begin: int, commands_upto: int) -> None:
         """The commit that names a snapshot counts: what it makes superfluous may be deleted."""
-        topics = self._topics
-        for topic, before in ((topics.changelog, upto), (topics.snapshots, begin), (topics.commands, commands_upto)):
-            self._keep.partitions.trim(topic, self.partition, before, partial(self._trimmed, topic))
+        if self._snapshots is not None:
+            self._snapshots.trim(upto, begin, commands_upto)
 
-    def _trimmed(self, topic: str, error: str | None) -> None:
-        if error is not None:
-            self._keep.tell(
-                "trim_failed", f"{topic}[{self.partition}] could not be trimmed: {error}; the next one will"
-            )
-
-    # --- snapshots ----------------------------------------------------------------------------------------------
-
-    def _check_snapshot(self) -> None:
-        machine = self.machine
-        if machine is None or not machine.alive:
-            return
-        self._attempt = 0  # it has run for a while: the next trouble is a new one
-        self._snapshot_timer = self._around.loop.call_later(_SNAPSHOT_CHECK_S, self._check_snapshot)
-        grown = self._log_bytes + machine.commits.bytes - self._snapshot_mark
-        if self._snapshot is not None or grown <= max(self._around.limits.snapshot_bytes, self._snapshot_size):
-            return
-        machine.overlay.flush()
-        self._log_bytes = 0
-        self._snapshot_mark = machine.commits.bytes
-        assert self.restore is not None
-        assert self.restore.store is not None
-        self._snapshot = SnapshotWriter(
-            self.restore.store,
-            self._around.outbox,
-            self._around.loop,
-            (self._topics.snapshots, self.partition),
-            self._keep.new_uuid(),
-            self._around.limits.snapshot_chunk_bytes,
-            self._snapshot_written,
-            self._snapshot_failed,
-        )
-
-    def _snapshot_written(self, bookmark: Bookmark, begin: int, size: int) -> None:
-        self._snapshot = None
-        self._snapshot_size = size
-        if self.machine is not None:
-            self.machine.snapshot_complete(bookmark.position, begin)
-
-    def _snapshot_failed(self, reason: str) -> None:
-        self._snapshot = None
-        self._keep.tell(
-            "snapshot_failed", f"partition {self.partition}: {reason}; the next one is tried as the log grows"
-        )
-
-    def _abandon_snapshot(self) -> None:
-        if self._snapshot is not None:
-            self._snapshot.abandon()
-            self._snapshot = None
-        if self._snapshot_timer is not None:
-            self._snapshot_timer.cancel()
-            self._snapshot_timer = None
+    def _close_machine_side(self) -> None:
+        if self._snapshots is not None:
+            self._snapshots.close()
+            self._snapshots = None
+        if self._settled is not None:
+            self._settled.cancel()
+            self._settled = None
 
     # --- leaving ------------------------------------------------------------------------------------------------
 
@@ -370,7 +332,7 @@ class Ownership:
         self._let_go = let_go
         if self.state is State.RUNNING and self.machine is not None:
             self.state = State.DRAINING
-            self._abandon_snapshot()
+            self._close_machine_side()
             self.machine.drain(self._gone)
         elif self.state is not State.DRAINING:
             self._gone()
@@ -385,7 +347,7 @@ class Ownership:
         if self.state is State.GONE:
             return
         self.state = State.GONE
-        self._abandon_snapshot()
+        self._close_machine_side()
         self.machine = None
         self._uuid = ""
         if self._later is not None:

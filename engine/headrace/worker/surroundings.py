@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from headrace.adapters.seams import Appender, Clock, Loop, Reader, ReadFailure
 from headrace.records.commands import AnyCommand
 from headrace.records.rows import Run, Step
+from headrace.worker.counters import Counters
 from headrace.worker.layout import Limits, Topics
 
 
@@ -70,6 +71,7 @@ class Surroundings:
     outbox: Appender
     reader: Reader
     execution: Execution
+    counters: Counters = field(default_factory=Counters)
 
 
 class Watcher(Protocol):

@@ -18,6 +18,7 @@ from headrace.records.events import HEADER_ID, HEADER_SOURCE
 from headrace.records.history import SEQ_BITS, LifecycleWriter
 from headrace.records.ids import partition_of
 from headrace.records.rows import KnownEvent, Step
+from headrace.worker.counters import Counters
 from headrace.worker.layout import Topics
 from headrace.worker.overlay import Overlay
 
@@ -53,8 +54,15 @@ class OpenTurn:
     """The turn that is being applied now. One object serves a machine for all its turns: `open`, apply, `close`."""
 
     def __init__(
-        self, partition: int, partitions: int, topics: Topics, state: Overlay, wanted: Callable[[str], bool]
+        self,
+        partition: int,
+        partitions: int,
+        topics: Topics,
+        state: Overlay,
+        wanted: Callable[[str], bool],
+        counters: Counters | None = None,
     ) -> None:
+        self.counters = Counters() if counters is None else counters
         self.partition = partition
         self.partitions = partitions
         self.topics = topics
@@ -94,6 +102,7 @@ class OpenTurn:
     def history(self, kind: int, run_id: str, function_id: str, **more: Any) -> None:
         """Write a lifecycle record."""
         self._seq += 1
+        self.counters.history[kind] += 1
         value = self._lifecycle(kind, self.now_ms, self._seq, run_id, function_id, more)
         self._history.append((run_id.encode() or None, value, _NO_HEADERS))
         self._history_bytes += len(value)
