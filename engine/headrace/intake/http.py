@@ -1,0 +1,190 @@
+"""`POST /e/{key}`: events over HTTP, answered once they are on Kafka. Source: the SDK protocol page, section 1."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headrace.adapters.seams import Appender, Clock, Outgoing
+from headrace.errors import BadRequest, HeadraceError, LogUnavailable
+from headrace.intake.access import Access
+from headrace.intake.body import read_body
+from headrace.intake.event_ids import ENTROPY_BYTES, SEED_HEADER, Seed, parse_seed
+from headrace.intake.incoming import Incoming, read_events, split_body
+from headrace.records.events import HEADER_ID
+from headrace.records.ids import partition_of
+
+KEY_HEADER = "x-headrace-key"
+_TAKEN_OVER = ("traceparent", "tracestate")
+_TAKEN_OVER_BYTES_MAX = 512
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeLimits:
+    """Bounds of the front door; sizes in bytes."""
+
+    body_bytes: int = 16 << 20  # of one request
+    pending_bytes: int = 128 << 20  # of all requests that are not on Kafka yet; beyond, new ones are turned away
+    append_ms: int = 10_000  # how long a request waits for Kafka
+
+
+class EventDoor:
+    """Takes events and appends them; an endpoint for `/e/{key}`, and `accept` for the node's own pages.
+
+    `topic` has `partitions` partitions. Runs on the appender's loop.
+    """
+
+    def __init__(
+        self,
+        appender: Appender,
+        topic: str,
+        partitions: int,
+        clock: Clock,
+        *,
+        access: Access | None = None,
+        limits: IntakeLimits | None = None,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self._appender = appender
+        self._topic = topic
+        self._partitions = partitions
+        self._clock = clock
+        self._access = access or Access()
+        self._limits = limits or IntakeLimits()
+        self._random_bytes = random_bytes
+        self._pending_bytes = 0
+        self._spread = 0
+
+    async def receive(self, request: Request) -> Response:
+        """Answer `POST /e/{key}`."""
+        try:
+            self._check_key(request)
+            body = await read_body(request, self._limits.body_bytes)
+            ids = await self.accept(
+                body,
+                seed=parse_seed(request.headers.get(SEED_HEADER)),
+                key=_header_bytes(request, KEY_HEADER),
+                headers=_taken_over(request),
+            )
+        except HeadraceError as error:
+            return _refusal(error)
+        # The protocol answers an empty body with one empty id.
+        return _json(200, {"ids": ids or ([""] if not body.strip() else []), "status": 200})
+
+    async def accept(
+        self,
+        body: bytes,
+        *,
+        seed: Seed | None = None,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> list[str]:
+        """Take one event or an array of them; returns their internal ids once all are on Kafka.
+
+        Errors: BadRequest for events that break the rules (then none is taken), LogUnavailable if Kafka cannot be
+        reached in time (then some may be taken, and the same seed gives them the same ids again).
+        """
+        if self._pending_bytes + len(body) > self._limits.pending_bytes:
+            raise LogUnavailable(
+                "intake_busy",
+                f"events of {self._pending_bytes} bytes wait for Kafka already",
+                why="Kafka takes them more slowly than they come in",
+                do="send them again in a second",
+            )
+        self._pending_bytes += len(body)
+        try:
+            own = Seed(self._clock.wall_ms(), self._random_bytes(ENTROPY_BYTES))
+            events = read_events(split_body(body), seed or own, repeatable=seed is not None, key=key)
+            if events:
+                await self._append(events, headers)
+            return [event.id for event in events]
+        finally:
+            self._pending_bytes -= len(body)
+
+    def _check_key(self, request: Request) -> None:
+        if not self._access.key_needed(request.headers.get("host", "")):
+            return
+        if not self._access.event_keys:
+            raise BadRequest(
+                "event_keys_missing",
+                "this server has no event keys",
+                status=503,
+                why="beyond loopback events are taken only with a key",
+                do="set HEADRACE_EVENT_KEYS and start it again",
+            )
+        key = request.path_params.get("key", "")
+        if not key:
+            raise BadRequest(
+                "event_key_required", "Event key is required", status=401, do="send to /e/ and your event key"
+            )
+        if not self._access.event_keys.holds(key):
+            raise BadRequest("event_key_unknown", "Event key not found", status=401, do="check the key")
+
+    async def _append(self, events: Sequence[Incoming], headers: Sequence[tuple[str, bytes]]) -> None:
+        topic = self._topic
+        batch = [
+            Outgoing(topic, self._place(event), event.key, event.value, [(HEADER_ID, event.id.encode()), *headers])
+            for event in events
+        ]
+        reported: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+
+        def report(first_failed: int | None) -> None:
+            if not reported.done():
+                reported.set_result(first_failed)
+
+        self._appender.send(batch, report)
+        try:
+            first_failed = await asyncio.wait_for(reported, self._limits.append_ms / 1000)
+        except TimeoutError:
+            raise _unavailable(f"Kafka had not taken the events after {self._limits.append_ms / 1000:g} s") from None
+        if first_failed is not None:
+            raise _unavailable(f"Kafka did not take event {first_failed + 1} of {len(batch)}")
+
+    def _place(self, event: Incoming) -> int:
+        if event.key is not None:
+            return partition_of(event.key, self._partitions)
+        self._spread = (self._spread + 1) % self._partitions
+        return self._spread
+
+
+def _unavailable(what: str) -> LogUnavailable:
+    return LogUnavailable(
+        "kafka_unavailable",
+        what,
+        why="an event counts as taken only once it is on Kafka; some of these may be there already",
+        do="send the request again, with the same ids or the same seed so that nothing starts twice",
+    )
+
+
+def _header_bytes(request: Request, name: str) -> bytes | None:
+    value = request.headers.get(name)
+    return value.encode("latin-1") if value else None
+
+
+def _taken_over(request: Request) -> list[tuple[str, bytes]]:
+    found = ((name, _header_bytes(request, name)) for name in _TAKEN_OVER)
+    return [(name, value) for name, value in found if value is not None and len(value) <= _TAKEN_OVER_BYTES_MAX]
+
+
+def _refusal(error: HeadraceError) -> Response:
+    status = error.status if isinstance(error, BadRequest) else 503
+    answer = {
+        "ids": [],
+        "status": status,
+        "error": error.what,
+        "code": error.code,
+        "explanation": error.why,
+        "action": error.do,
+    }
+    return _json(status, answer, {"retry-after": "1"} if status == 503 else None)
+
+
+def _json(status: int, answer: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(answer), status, headers, media_type="application/json")
