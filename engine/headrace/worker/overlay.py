@@ -10,7 +10,8 @@ whole overlay is dropped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -100,12 +101,11 @@ class Rows(Generic[V]):
             changes.append((self.table + key, raw))
         self.dirty = {}
 
-    def flushed(self, key: bytes, raw: bytes | None) -> None:
-        """Forget an unflushed row that stands in the store now, unless a later turn has written it again."""
-        if self.unflushed.get(key, _MISSING) == raw:
-            del self.unflushed[key]
-            if raw is None and key not in self.dirty and self.cached.get(key, _MISSING) is None:
-                del self.cached[key]
+    def flushed(self, key: bytes) -> None:
+        """Forget an unflushed row: it stands in the store now, and no later turn has written it again."""
+        raw = self.unflushed.pop(key, None)
+        if raw is None and key not in self.dirty and self.cached.get(key, _MISSING) is None:
+            del self.cached[key]
 
     def shrink(self, rows_max: int) -> None:
         """Bound the cache: keep what is on its way to the store, forget the rest."""
@@ -252,6 +252,7 @@ class Overlay:
             self.outbox,
         ]
         self._by_byte = {table.table[0]: table for table in self.tables}
+        self._in_flight: deque[list[RowChange]] = deque()  # rows of commits that are not honoured yet
         self._honoured: dict[bytes, bytes | None] = {}
         self._bookmark: Bookmark | None = None
 
@@ -263,10 +264,13 @@ class Overlay:
         for table in self.tables:
             if table.dirty:
                 table.take(changes)
+        self._in_flight.append(changes)
         return changes
 
-    def honour(self, changes: Iterable[RowChange], bookmark: Bookmark) -> None:
-        """Take note that the commit with these rows counts; they may go to the store now."""
+    def honour(self, changes: list[RowChange], bookmark: Bookmark) -> None:
+        """Take note that the oldest commit on its way, which has these rows, counts; they may go to the store now."""
+        oldest = self._in_flight.popleft()
+        assert oldest is changes, "commits are honoured in the order of their turns"
         self._honoured.update(changes)
         self._bookmark = bookmark
 
@@ -283,6 +287,8 @@ class Overlay:
         bookmark = self._bookmark
         self._honoured = {}
         self._bookmark = None
+        # Equal bytes are no sign that a row was not written again: it may have been changed and changed back since.
+        written_again = {key for rows_in_flight in self._in_flight for key, _ in rows_in_flight}
         by_byte = self._by_byte
         writes: list[RowChange] = [(rows.STORE, BOOKMARK.encode(bookmark))]
         for key, raw in changes.items():
@@ -293,7 +299,8 @@ class Overlay:
                 table.fresh.discard(own_key)
                 if raw is not None:
                     writes.append((key, raw))
-            table.flushed(own_key, raw)
+            if key not in written_again:
+                table.flushed(own_key)
         self.store.write(writes)
         for table in self.tables:
             table.shrink(self.ROWS_CACHED_MAX)
