@@ -7,8 +7,8 @@ import time
 from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
 
+from headrace.adapters.kafka_admin import admin
 from headrace.adapters.kafka_settings import KafkaSettings
 from headrace.errors import HeadraceError, LogUnavailable, NotReady
 
@@ -60,39 +60,18 @@ def check_connection(settings: KafkaSettings, timeout_ms: int) -> Cluster:
     """
     deadline = time.monotonic() + timeout_ms / 1000
     complaints = _Complaints()
-    client = admin_client(settings, complaints)
-    while True:
-        remaining_s = max(0.05, min(_POLL_S, deadline - time.monotonic()))
-        try:
-            metadata = client.list_topics(timeout=remaining_s)
-        except KafkaException as problem:
-            text, code = complaints.last()
-            client.poll(0)  # the client hands out its complaints here
-            text, code = complaints.last()
-            if code in _SETTING_ERRORS or time.monotonic() >= deadline:
-                raise _unreachable(settings, timeout_ms, text or problem.args[0].str(), code) from None
-            continue
-        brokers = sorted(metadata.brokers.values(), key=lambda broker: broker.id)
-        return Cluster(str(metadata.cluster_id), tuple(f"{broker.host}:{broker.port}" for broker in brokers))
-
-
-def admin_client(settings: KafkaSettings, complaints: _Complaints | None = None) -> AdminClient:
-    """Return an admin client.
-
-    Errors: NotReady when librdkafka does not know a setting or refuses its value.
-    """
-    own: dict[str, object] = {"error_cb": complaints} if complaints is not None else {}
-    try:
-        return AdminClient(settings.client(own, logged=False))  # type: ignore[arg-type]
-    except (KafkaException, TypeError, ValueError) as problem:
-        reason = problem.args[0]
-        text = reason.str() if isinstance(reason, KafkaError) else str(problem)
-        raise NotReady(
-            "kafka_setting_refused",
-            f"the Kafka client does not take these settings: {text}",
-            why="settings are passed to librdkafka as they are; it knows the names in its CONFIGURATION page only",
-            do="mend the name or the value in the Kafka settings file or in the HEADRACE_KAFKA_… variables",
-        ) from None
+    with admin(settings, complaints) as client:
+        while True:
+            try:
+                metadata = client.list_topics(timeout=max(0.05, min(_POLL_S, deadline - time.monotonic())))
+            except KafkaException as problem:
+                client.poll(0)  # the client hands out its complaints here
+                text, code = complaints.last()
+                if code in _SETTING_ERRORS or time.monotonic() >= deadline:
+                    raise _unreachable(settings, timeout_ms, text or problem.args[0].str(), code) from None
+                continue
+            brokers = sorted(metadata.brokers.values(), key=lambda broker: broker.id)
+            return Cluster(str(metadata.cluster_id), tuple(f"{broker.host}:{broker.port}" for broker in brokers))
 
 
 def _unreachable(settings: KafkaSettings, timeout_ms: int, text: str, code: int | None) -> HeadraceError:

@@ -58,13 +58,15 @@ _REFUSED = frozenset(
     }
 )
 
+_LOOK_UP_ENDS = _UNKNOWN | {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.TOPIC_EXCEPTION}
+
 
 class _Doubt(NamedTuple):
-    """An error that may pass: since when, when it was last seen, what it says."""
+    """What may pass: since when, when it was last seen, what it says. No error: the partition may not be there."""
 
     since: float
     seen: float
-    error: KafkaError
+    error: KafkaError | None
 
 
 class Lane:
@@ -135,8 +137,11 @@ class Lane:
 
     def _assign(self, readings: list[KafkaReading]) -> None:
         # What was closed before it was opened here is gone from the list; its `shut` finds nothing to do.
+        now = time.monotonic()
         for reading in readings:
             self._readings[reading.key] = reading
+            # The client waits in silence for a topic or partition that is not there.
+            self._doubts[reading] = _Doubt(now, now, None)
         try:
             self._consumer.incremental_assign(
                 [TopicPartition(reading.key[0], reading.key[1], reading.position) for reading in readings]
@@ -144,6 +149,7 @@ class Lane:
         except KafkaException as problem:
             for reading in readings:
                 del self._readings[reading.key]
+                del self._doubts[reading]
             text = problem.args[0].str()
             self._hand_over([_failed(reading, ReadFailure.REFUSED, text) for reading in readings])
 
@@ -210,28 +216,36 @@ class Lane:
         for reading, doubt in list(self._doubts.items()):
             if now - doubt.since < grace_s:
                 continue
-            unknown = doubt.error.code() in _UNKNOWN
-            # A topic that is not there is reported once, any other error every half second while it lasts.
-            lasting = self._is_missing(reading.key) if unknown else now - doubt.seen < grace_s / 2
-            if lasting is None:
-                self._doubts[reading] = doubt._replace(since=now)
-                continue
+            if doubt.error is not None and doubt.error.code() not in _UNKNOWN:
+                # Such an error comes again every half second while it lasts.
+                failure = ReadFailure.REFUSED if now - doubt.seen < grace_s / 2 else None
+                text = doubt.error.str()
+            else:
+                error = self._look_up(reading.key)
+                if error is not None and error.code() not in _LOOK_UP_ENDS:
+                    self._doubts[reading] = _Doubt(now, now, error)  # nobody can tell now: ask again later
+                    continue
+                failure = _failure_of(error)
+                text = error.str() if error is not None else ""
             del self._doubts[reading]
-            if lasting:
+            if failure is not None:
                 self._unassign([reading])
-                failure = ReadFailure.UNKNOWN_TOPIC if unknown else ReadFailure.REFUSED
-                self._hand_over([_failed(reading, failure, doubt.error.str())])
+                self._hand_over([_failed(reading, failure, text)])
 
-    def _is_missing(self, key: Key) -> bool | None:
-        """Ask whether the partition is really not there; None when nobody answers."""
+    def _look_up(self, key: Key) -> KafkaError | None:
+        """Ask whether the partition is there; None when it is."""
         topic, partition = key
         try:
             found = self._consumer.list_topics(topic, timeout=1.0).topics.get(topic)
-        except KafkaException:
-            return None
-        if found is not None and found.error is not None and found.error.code() not in _UNKNOWN:
-            return None
-        return found is None or found.error is not None or partition not in found.partitions
+        except KafkaException as problem:
+            error: KafkaError = problem.args[0]
+            return error
+        if found is None:
+            return KafkaError(KafkaError._UNKNOWN_TOPIC)
+        if found.error is None and partition not in found.partitions:
+            return KafkaError(KafkaError._UNKNOWN_PARTITION, f"{topic} has no partition {partition}")
+        missing: KafkaError | None = found.error
+        return missing
 
     def _stop(self, reading: KafkaReading) -> None:
         if self._readings.get(reading.key) is reading:
@@ -257,6 +271,12 @@ class Lane:
                 # One reading's mistake must not swallow the records of the others.
                 self._loop.call_soon(self._deliver, deliveries[index + 1 :])
                 raise
+
+
+def _failure_of(error: KafkaError | None) -> ReadFailure | None:
+    if error is None:
+        return None
+    return ReadFailure.UNKNOWN_TOPIC if error.code() in _UNKNOWN else ReadFailure.REFUSED
 
 
 def _failed(reading: KafkaReading, failure: ReadFailure, text: str) -> Delivery:

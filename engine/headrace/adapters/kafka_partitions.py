@@ -10,9 +10,9 @@ from concurrent.futures import Future
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from headrace.adapters.kafka_connection import admin_client
+from headrace.adapters.kafka_admin import open_admin, shut_admin
 from headrace.adapters.kafka_loop import ThreadsafeLoop, post
 from headrace.adapters.kafka_settings import KafkaSettings
 
@@ -24,65 +24,75 @@ class KafkaPartitions:
     """Asks for bounds and topic ids, and trims; an answer that takes longer than `timeout_ms` is an error."""
 
     def __init__(self, settings: KafkaSettings, loop: ThreadsafeLoop, *, timeout_ms: int = 10_000) -> None:
-        self._admin = admin_client(settings)
+        self._client: AdminClient | None = open_admin(settings)
         self._loop = loop
         self._timeout_s = timeout_ms / 1000
+        # Whom to tell, by the number of the question: the client's thread is never left with the last reference to it.
+        self._asking: dict[int, Callable[..., None]] = {}
+        self._questions = 0
+        self._closed = False
 
     def bounds(self, topic: str, partition: int, done: Callable[[tuple[int, int] | None, str | None], None]) -> None:
         """Tell the first offset still there and the next one to be written."""
+        client, question = self._begin(done)
         place = TopicPartition(topic, partition)
-        _Bounds(self._loop, done).ask(
-            self._admin.list_offsets({place: _EARLIEST}, request_timeout=self._timeout_s)[place],
-            self._admin.list_offsets({place: _LATEST}, request_timeout=self._timeout_s)[place],
-        )
+        earliest = client.list_offsets({place: _EARLIEST}, request_timeout=self._timeout_s)[place]
+        latest = client.list_offsets({place: _LATEST}, request_timeout=self._timeout_s)[place]
+
+        def end(ended: Future[Any]) -> None:
+            error = _error(earliest) or _error(ended)
+            bounds = None if error is not None else (int(earliest.result().offset), int(ended.result().offset))
+            self._end(question, bounds, error)
+
+        earliest.add_done_callback(lambda _: latest.add_done_callback(end))
 
     def trim(self, topic: str, partition: int, before: int, done: Callable[[str | None], None]) -> None:
         """Delete every record below the offset `before`; nothing is done where that is gone already."""
         if before < 0:
             # -1 stands for "everything" in the protocol; nobody here means that.
             raise ValueError(f"an offset is not negative: {before}")
-        place = TopicPartition(topic, partition, before)
-        (answer,) = self._admin.delete_records(
-            [place], request_timeout=self._timeout_s, operation_timeout=self._timeout_s
-        ).values()
-        answer.add_done_callback(lambda ended: post(self._loop, done, _error(ended)))
+        client, question = self._begin(done)
+        places = [TopicPartition(topic, partition, before)]
+        answers = client.delete_records(places, request_timeout=self._timeout_s, operation_timeout=self._timeout_s)
+        for answer in answers.values():
+            answer.add_done_callback(lambda ended: self._end(question, _error(ended)))
 
     def topic_id(self, topic: str, done: Callable[[str | None, str | None], None]) -> None:
         """Tell the id of a topic, which changes when the topic is deleted and made again."""
-        answer = self._admin.describe_topics(TopicCollection([topic]), request_timeout=self._timeout_s)[topic]
+        client, question = self._begin(done)
+        answer = client.describe_topics(TopicCollection([topic]), request_timeout=self._timeout_s)[topic]
 
-        def tell(ended: Future[Any]) -> None:
+        def end(ended: Future[Any]) -> None:
             error = _error(ended)
-            post(self._loop, done, None if error is not None else str(ended.result().topic_id), error)
+            self._end(question, None if error is not None else str(ended.result().topic_id), error)
 
-        answer.add_done_callback(tell)
+        answer.add_done_callback(end)
 
+    def close(self) -> None:
+        """Let go of the client when what is being asked has been answered."""
+        self._closed = True
+        self._shut_if_idle()
 
-class _Bounds:
-    """Two answers that make one; they come on the admin client's one thread, one after the other."""
+    def _begin(self, done: Callable[..., None]) -> tuple[AdminClient, int]:
+        if self._client is None or self._closed:
+            raise ValueError("closed")
+        self._questions += 1
+        self._asking[self._questions] = done
+        return self._client, self._questions
 
-    def __init__(self, loop: ThreadsafeLoop, done: Callable[[tuple[int, int] | None, str | None], None]) -> None:
-        self._loop = loop
-        self._done = done
-        self._start: int | None = None
-        self._error: str | None = None
+    def _end(self, question: int, *answer: Any) -> None:
+        """Post an answer, from the client's thread."""
+        post(self._loop, self._tell, question, answer)
 
-    def ask(self, earliest: Future[Any], latest: Future[Any]) -> None:
-        """Wait for both, the start first: a log that is trimmed in between still has start <= end."""
-        earliest.add_done_callback(lambda start: self._take_start(start, latest))
+    def _tell(self, question: int, answer: tuple[Any, ...]) -> None:
+        done = self._asking.pop(question)
+        self._shut_if_idle()
+        done(*answer)
 
-    def _take_start(self, ended: Future[Any], latest: Future[Any]) -> None:
-        self._error = _error(ended)
-        if self._error is None:
-            self._start = ended.result().offset
-        latest.add_done_callback(self._take_end)
-
-    def _take_end(self, ended: Future[Any]) -> None:
-        error = self._error or _error(ended)
-        if error is not None or self._start is None:
-            post(self._loop, self._done, None, error or "the broker told no offset")
-        else:
-            post(self._loop, self._done, (self._start, ended.result().offset), None)
+    def _shut_if_idle(self) -> None:
+        if self._closed and not self._asking and self._client is not None:
+            shut_admin(self._client)
+            self._client = None
 
 
 def _error(ended: Future[Any]) -> str | None:

@@ -9,21 +9,23 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ConfigResource,
     NewTopic,
+    OffsetSpec,
     ResourceType,
 )
 
-from headrace.adapters.kafka_connection import admin_client
+from headrace.adapters.kafka_admin import admin
 from headrace.adapters.kafka_settings import KafkaSettings
 from headrace.adapters.kafka_topic_plans import SEGMENT_BYTES_KEPT, TopicPlan, plan_topics
 from headrace.errors import HeadraceError, LogUnavailable, NotReady
 
 DEFAULT_PARTITIONS = 16
-_AGAIN_S = 0.05
+_AGAIN_S = 0.01
+_LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _PREFIX = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,199}")
 _DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 
@@ -71,16 +73,18 @@ def ensure_topics(
     Errors: NotReady for a topic or a number that must be mended first, LogUnavailable when Kafka does not answer.
     """
     _check_arguments(prefix, partitions)
-    return _Topics(settings, prefix, time.monotonic() + timeout_ms / 1000).ensure(partitions, default_partitions)
+    with admin(settings) as client:
+        topics = _Topics(client, settings.bootstrap, prefix, time.monotonic() + timeout_ms / 1000)
+        return topics.ensure(partitions, default_partitions)
 
 
 class _Topics:
     """One look at the topics, and what it takes to have them all."""
 
-    def __init__(self, settings: KafkaSettings, prefix: str, deadline: float) -> None:
-        self._bootstrap = settings.bootstrap
+    def __init__(self, client: AdminClient, bootstrap: str, prefix: str, deadline: float) -> None:
+        self._bootstrap = bootstrap
         self._deadline = deadline
-        self._admin: AdminClient = admin_client(settings)
+        self._admin = client
         self._brokers = len(self._answer("the brokers", self._ask(self._admin.describe_cluster)).nodes)
         self._plans = plan_topics(prefix, self._brokers)
 
@@ -93,6 +97,7 @@ class _Topics:
             self._create(missing, partitions)
         after = self._describe_until_all_lead()
         if missing:
+            self._wait_until_readable({plan.name: after[plan.name].partitions for plan in missing})
             # Another node may have created them at the same moment, with another number in mind.
             partitions = self._settle_partitions(after, wanted, partitions)
         configured = self._configured()
@@ -170,6 +175,14 @@ class _Topics:
                     do="see that all brokers are up, and start again",
                 )
             time.sleep(_AGAIN_S)
+
+    def _wait_until_readable(self, partitions: Mapping[str, int]) -> None:
+        """Wait until the leaders know that they lead: they hear of it a moment after everybody else."""
+        places = [TopicPartition(name, number) for name, count in partitions.items() for number in range(count)]
+        while places and time.monotonic() < self._deadline:
+            time.sleep(_AGAIN_S)
+            answers = self._ask(self._admin.list_offsets, dict.fromkeys(places, _LATEST))
+            places = [place for place, answer in answers.items() if answer.exception(self._remaining_s()) is not None]
 
     def _configured(self) -> dict[str, dict[str, str]]:
         resources = [ConfigResource(ResourceType.TOPIC, plan.name) for plan in self._plans]

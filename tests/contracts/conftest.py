@@ -1,0 +1,16 @@
+"""The worlds on which each contract runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contracts.worlds import KafkaWorld, World
+
+
+@pytest.fixture(params=[pytest.param("kafka", marks=pytest.mark.kafka)])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    world = KafkaWorld(request.getfixturevalue("kafka_bootstrap"))
+    yield world
+    world.close()
