@@ -1,0 +1,23 @@
+"""What a user declares: functions, their triggers and retries, the events they send; checked before anything starts.
+
+In:    what stands in the user's files: callables, options, events, step ids.
+Out:   `Function` with its definition for the log; `BadDeclaration` in four parts with the user's file and line.
+Rules: pure. An option that is not known, or not there yet, is refused and never ignored. Step ids and events are
+       checked here too, because the same rules hold wherever they are typed.
+"""
+
+from headrace.functions.declare import Function, declare_function
+from headrace.functions.event import Event, event_json, event_of
+from headrace.functions.retries import Backoff, Retries
+from headrace.functions.triggers import OnEvent
+
+__all__ = [
+    "Backoff",
+    "Event",
+    "Function",
+    "OnEvent",
+    "Retries",
+    "declare_function",
+    "event_json",
+    "event_of",
+]

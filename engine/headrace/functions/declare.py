@@ -1,0 +1,158 @@
+"""Declare: from a callable and its options to a function that partitions and executions know."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.errors import BadDeclaration
+from headrace.functions.mistakes import place_of
+from headrace.functions.options import check_options
+from headrace.functions.retries import read_retries
+from headrace.functions.triggers import read_triggers
+from headrace.records.definitions import Definition, EventTrigger
+
+ID_LENGTH_MAX = 128
+NAME_LENGTH_MAX = 256
+FAILED_EVENT = "inngest/function.failed"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of a user: its code, and its definition as partitions know it."""
+
+    id: str  # full: app id, "-", function id
+    app: str
+    call: Callable[..., Any]
+    is_async: bool
+    takes_step: bool  # written as f(ctx, step)
+    definition: Definition
+    place: str  # "file:line"
+    logger: Any = None  # what ctx.logger writes to, or None for the engine's own
+
+
+def declare_function(
+    app_id: str, function_id: str, call: Callable[..., Any], options: Mapping[str, Any], logger: Any = None
+) -> list[Function]:
+    """Check a declaration; give the function, and behind it the one that its `on_failure` makes.
+
+    Raises BadDeclaration, with the file and line of the callable.
+    """
+    where = place_of(call)
+    check_id(function_id, "a function's id", where)
+    check_options(options, where)
+    function = _function(app_id, function_id, call, options, _name(options, function_id, where), logger, where)
+    on_failure = options.get("on_failure")
+    if on_failure is None:
+        return [function]
+    failure_where = place_of(on_failure) if callable(on_failure) else where
+    trigger = EventTrigger(FAILED_EVENT, f"event.data.function_id == '{function.id}'")
+    definition = Definition(
+        f"{function.id}-failure", app_id, f"{function.definition.name} (failure)", [trigger], *read_retries(None, where)
+    )
+    is_async, takes_step = read_signature(on_failure, "on_failure", failure_where)
+    failure = Function(definition.id, app_id, on_failure, is_async, takes_step, definition, failure_where, logger)
+    return [function, failure]
+
+
+def check_id(value: object, what: str, where: str = "") -> None:
+    """Refuse what is no id of an app or a function: letters, digits, dot, dash and underscore."""
+    if isinstance(value, str) and len(value) <= ID_LENGTH_MAX and _ID.fullmatch(value):
+        return
+    raise BadDeclaration(
+        "id_invalid",
+        f"{what} is {value!r}",
+        why=f"an id has 1 to {ID_LENGTH_MAX} letters, digits, dots, dashes and underscores; runs are kept under it",
+        do='write it as in @app.function("process-order", trigger="order/created"); the option name takes any text',
+        where=where,
+    )
+
+
+def read_signature(call: object, what: str, where: str) -> tuple[bool, bool]:
+    """Tell whether a callable is async, and whether it takes (ctx, step) instead of (ctx)."""
+    if not callable(call):
+        raise BadDeclaration(
+            "not_a_function",
+            f"{what} is {call!r}",
+            why="a function is `async def f(ctx)`, `def f(ctx)`, or either with (ctx, step)",
+            do="put the decorator right above the function",
+            where=where,
+        )
+    inner = inspect.unwrap(call)
+    inner = getattr(inner, "func", inner)  # functools.partial
+    if not inspect.isroutine(inner):
+        inner = getattr(inner, "__call__", inner)  # noqa: B004 - the method itself is wanted
+    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner) or inspect.isclass(call):
+        raise BadDeclaration(
+            "not_a_function",
+            f"{what} is {getattr(call, '__name__', call)!r}, a {'class' if inspect.isclass(call) else 'generator'}",
+            why="a function returns once, when the run ends",
+            do="return instead of yielding; call steps with await",
+            where=where,
+        )
+    return inspect.iscoroutinefunction(inner), _parameters(call, what, where) == 2
+
+
+def _parameters(call: Callable[..., Any], what: str, where: str) -> int:
+    positional = required = 0
+    for parameter in inspect.signature(call).parameters.values():
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            positional += parameter.default is parameter.empty
+        elif parameter.kind == parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
+            required += 1
+    if positional not in (1, 2) or required:
+        raise BadDeclaration(
+            "signature_invalid",
+            f"{what} {getattr(call, '__name__', '')!r} takes {inspect.signature(call)}",
+            why="a function is called as f(ctx), or as f(ctx, step)",
+            do="take ctx; what started the run is in ctx.event.data",
+            where=where,
+        )
+    return positional
+
+
+def _name(options: Mapping[str, Any], function_id: str, where: str) -> str:
+    name = options.get("name")
+    if name is None:
+        return function_id
+    if isinstance(name, str) and 0 < len(name) <= NAME_LENGTH_MAX and name.isprintable():
+        return name
+    raise BadDeclaration(
+        "name_invalid",
+        f"the function's name is {name!r}",
+        why=f"a name is what people read: 1 to {NAME_LENGTH_MAX} printable characters",
+        do='write name="Process an order", or leave it out',
+        where=where,
+    )
+
+
+def _function(
+    app_id: str,
+    function_id: str,
+    call: Callable[..., Any],
+    options: Mapping[str, Any],
+    name: str,
+    logger: Any,
+    where: str,
+) -> Function:
+    is_async, takes_step = read_signature(call, "a function", where)
+    given = [options[key] for key in ("trigger", "triggers") if options.get(key) is not None]
+    if len(given) != 1:
+        raise BadDeclaration(
+            "trigger_missing" if not given else "triggers_twice",
+            f"the function {function_id!r} has no trigger"
+            if not given
+            else f"the function {function_id!r} has both trigger and triggers",
+            why="a trigger says which events start a function; triggers is another name for the same option",
+            do='write trigger="order/created", or a list',
+            where=where,
+        )
+    triggers = read_triggers(given[0], where)
+    definition = Definition(
+        f"{app_id}-{function_id}", app_id, name, triggers, *read_retries(options.get("retries"), where)
+    )
+    return Function(definition.id, app_id, call, is_async, takes_step, definition, where, logger)

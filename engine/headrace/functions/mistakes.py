@@ -1,0 +1,58 @@
+"""Mistakes in declarations: the place in the user's file, and the name that was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from headrace.errors import BadDeclaration
+
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+def place_of(function: Callable[..., Any]) -> str:
+    """Name the place of a callable as "file:line" (its first decorator's line), or "" for one that has no source."""
+    try:
+        code = getattr(inspect.unwrap(function), "__code__", None)
+    except ValueError:  # a circle of __wrapped__
+        return ""
+    if code is None:
+        method = getattr(type(function), "__call__", None)  # noqa: B004 - the method itself is wanted
+        code = getattr(method, "__code__", None)
+    return "" if code is None else f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def snake_case(name: str) -> str:
+    """Write a name as Python does: rateLimit and rate-limit are rate_limit."""
+    return _HUMP.sub("_", name).lower().replace("-", "_").replace(" ", "_")
+
+
+def nearest(name: str, known: Iterable[str], aliases: dict[str, str] | None = None) -> str:
+    """Find the known name that was probably meant, or ""."""
+    snake = snake_case(name)
+    names = list(known)
+    if aliases and snake in aliases:
+        return aliases[snake]
+    if snake in names:
+        return snake
+    close = difflib.get_close_matches(snake, [*names, *(aliases or ())], n=1, cutoff=0.6)
+    if not close:
+        return ""
+    found = str(close[0])
+    return aliases.get(found, found) if aliases else found
+
+
+def unknown_key(what: str, name: str, known: Iterable[str], where: str) -> BadDeclaration:
+    """Describe a key that an option does not have."""
+    names = sorted(known)
+    meant = nearest(name, names)
+    return BadDeclaration(
+        "option_unknown",
+        f"{what} has no {name!r}",
+        why=f"{what} takes: {', '.join(names)}",
+        do=f"did you mean {meant!r}?" if meant else "remove it",
+        where=where,
+    )
