@@ -22,8 +22,8 @@ def take_step_report(turn: Turn, report: StepReport) -> None:
         return
     key = run_key + report.step
     known = turn.state.steps.get(key)
-    if known is not None and (known.state != StepState.PENDING or known.attempt != report.attempt):
-        return  # recorded already, or an attempt that is not outstanding
+    if known is not None and (known.state != StepState.PENDING or known.attempt != report.attempt or known.due_ms):
+        return  # recorded already, or an attempt that is not outstanding (yet: its timer is still to come)
     if known is None and report.attempt != 0:
         return
     announce(turn, report.run_id, run)

@@ -35,7 +35,10 @@ def wake_step(turn: Turn, run_id: str, step: bytes, due_ms: int) -> None:
         # due_ms 0: the attempt is outstanding from now on, and a new owner makes it at once.
         row = Step(row.id, row.op, row.state, row.attempt, turn.next_order(), None, row.failure, 0, row.started_ms)
     turn.state.steps.put(run_key + step, row)
-    turn.state.runs.resume(run_key, run)
+    if run.retry_due_ms:  # the body has failed and is tried again at its own time, which finds the step as it is now
+        turn.state.runs.put(run_key, run)
+    else:
+        turn.state.runs.resume(run_key, run)
     turn.resolve(run_id, step, row)
 
 
