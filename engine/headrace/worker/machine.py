@@ -173,6 +173,16 @@ class Machine:
     def pump(self) -> None:
         """Make a turn if there is anything to apply and room for another commit."""
         self._pump_asked = False
+        try:
+            self._pump()
+        except Exception as error:  # whatever it is, this partition must not go on as if nothing had happened
+            self._break(error)
+
+    def _break(self, error: Exception) -> None:
+        self.drop()
+        self._watcher.broken(error)
+
+    def _pump(self) -> None:
         if not self.alive or self.commits.in_flight >= self._limits.commits_in_flight:
             return
         now_ms = self.now_ms()
@@ -257,6 +267,12 @@ class Machine:
     # --- what a commit sets free --------------------------------------------------------------------------------
 
     def _honoured(self, commit: Commit, bookmark: Bookmark) -> None:
+        try:
+            self._set_free(commit, bookmark)
+        except Exception as error:
+            self._break(error)
+
+    def _set_free(self, commit: Commit, bookmark: Bookmark) -> None:
         self._honoured_seq = bookmark.position << SEQ_BITS
         self._around.counters.commits += 1
         overlay = self.overlay
@@ -287,7 +303,10 @@ class Machine:
 
     def _flush(self) -> None:
         self._flush_timer = None
-        self.overlay.flush()
+        try:
+            self.overlay.flush()
+        except Exception as error:  # the disk is full, say
+            self._break(error)
 
     def _tidy_up(self) -> None:
         # What the outbox has sent for good leaves the state with the next commit; without traffic, with one of its own.

@@ -10,6 +10,7 @@ and including one's own claim was read, without a gap, and found to carry one's 
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -268,6 +269,27 @@ class Ownership:
             self.begin()
         else:
             self.state = State.REGISTERED  # the group's revocation is on its way
+
+    def broken(self, error: Exception) -> None:
+        """The machine cannot go on: show why, and leave the partition stopped until an operator has mended it."""
+        self.machine = None
+        self._close_machine_side()
+        if self.state is State.DRAINING:  # it was leaving anyway: what is honoured stands in the log
+            self._keep.tell("drain_broken", f"partition {self.partition}: {error}")
+            self._gone()
+            return
+        if isinstance(error, HeadraceError):
+            self._failed(error)
+            return
+        trace = "".join(traceback.format_exception(error))
+        self._failed(
+            StateCorrupted(
+                "partition_broken",
+                f"partition {self.partition} stopped: {type(error).__name__}: {error}",
+                why="an invariant of the engine does not hold; nothing of the turn in which it broke was committed",
+                do=f"keep the log and report this with the traceback; a restart tries the same inputs again\n{trace}",
+            )
+        )
 
     def stopped_source(self, topic: str, partition: int, failure: ReadFailure, text: str) -> None:
         """A source can't be read on: skip what is gone if the operator said so, else stop it loudly."""

@@ -92,10 +92,10 @@ class Restore:
         start, end = bounds
         if self.store is None:
             try:
-                self.store = self._stores.open(self._partition)
-            except StateCorrupted:
-                self._stores.wipe(self._partition)
-                self.store = self._stores.open(self._partition)
+                self.store = self._open()
+            except HeadraceError as problem:  # somebody else has it open, the disk is full
+                self._fail(problem)
+                return
         bookmark = bookmark_of(self.store)
         if bookmark is None or bookmark.topic_id != self._topic_id or not start <= bookmark.position <= end:
             self._restart_from_snapshot()
@@ -103,6 +103,13 @@ class Restore:
             self._follow()
         else:
             self._read(bookmark.position - 1, lambda records: self._compare(bookmark, records))
+
+    def _open(self) -> Store:
+        try:
+            return self._stores.open(self._partition)
+        except StateCorrupted:
+            self._stores.wipe(self._partition)
+            return self._stores.open(self._partition)
 
     def _compare(self, bookmark: Bookmark, records: list[Record]) -> None:
         first = records[0]
@@ -210,7 +217,7 @@ class Restore:
                 if record.offset >= self._until:
                     break  # whatever stands behind one's own claim is not one's own affair
                 follower.take(record)
-        except StateCorrupted as error:
+        except HeadraceError as error:
             self._fail(error)
             return
         self.progress.position = follower.position
