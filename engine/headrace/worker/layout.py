@@ -59,6 +59,8 @@ class Limits:
     announce_after_ms: int = 200  # a run that is over sooner is one record of the history, not two
     snapshot_bytes: int = 64 << 20  # of changelog since the last snapshot; or the state's own size, if larger
     snapshot_chunk_bytes: int = 512 << 10
+    snapshot_check_ms: int = 1_000  # how often the growth of the changelog is looked at
+    advert_ms: int = 1_000  # how often a node tells what is new about its partitions
     drain_ms: int = 2_000  # of executions, when a partition leaves in good order
     resend_ms: int = 200  # first wait before the outbox goes back; doubles up to 5 s
     dead_value_bytes: int = 1 << 20  # kept of a dead letter that is too large for a commit

@@ -15,8 +15,6 @@ from headrace.worker.machine import Machine
 from headrace.worker.ownership import Keep, Ownership, State
 from headrace.worker.surroundings import Surroundings
 
-_ADVERT_S = 1.0
-
 
 @dataclass(frozen=True, slots=True)
 class Means:
@@ -214,7 +212,7 @@ class Node:
         return [self.adverts.known.get(p, Advert(p, "", "unowned")) for p in range(self._around.partitions)]
 
     def _advertise(self) -> None:
-        self._advert_timer = self._around.loop.call_later(_ADVERT_S, self._advertise)
+        self._advert_timer = self._around.loop.call_later(self._around.limits.advert_ms / 1000, self._advertise)
         for partition, ownership in self.owned.items():
             machine = ownership.machine
             error: HeadraceError | None = ownership.error

@@ -11,8 +11,6 @@ from headrace.worker.machine import Machine
 from headrace.worker.snapshots import SnapshotWriter
 from headrace.worker.surroundings import Surroundings
 
-CHECK_S = 1.0
-
 
 class SnapshotSchedule:
     """Watches the changelog of one machine grow: one snapshot for as much log as the state itself is large."""
@@ -35,10 +33,14 @@ class SnapshotSchedule:
         self._new_uuid = new_uuid
         self._tell = tell
         self._writer: SnapshotWriter | None = None
-        self._timer: Handle | None = around.loop.call_later(CHECK_S, self._check)
+        self._timer: Handle | None = None
+        self._look_later()
+
+    def _look_later(self) -> None:
+        self._timer = self._around.loop.call_later(self._around.limits.snapshot_check_ms / 1000, self._check)
 
     def _check(self) -> None:
-        self._timer = self._around.loop.call_later(CHECK_S, self._check)
+        self._look_later()
         machine = self._machine
         grown = self._before + machine.commits.bytes - self._mark
         if self._writer is not None or grown <= max(self._around.limits.snapshot_bytes, self._size):
