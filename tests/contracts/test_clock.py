@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,8 +14,9 @@ from headrace.adapters.virtual_loop import VirtualLoop
 
 
 @pytest.fixture(params=["memory", "system"])
-def clock(request: pytest.FixtureRequest) -> Clock:
-    return SystemClock() if request.param == "system" else ManualClock(VirtualLoop().time)
+def clock(request: pytest.FixtureRequest) -> Iterator[Clock]:
+    with VirtualLoop() as loop:
+        yield SystemClock() if request.param == "system" else ManualClock(loop.time)
 
 
 def test_both_times_are_whole_milliseconds(clock: Clock) -> None:

@@ -6,13 +6,18 @@ Goal: an owner knows the offset of each of its records, and a reader misses none
 from __future__ import annotations
 
 import random
+from functools import partial
 
 from headrace.adapters.seams import Outgoing, ReadFailure
-from tests.contracts.worlds import Gathered, World, append_all
+from tests.contracts.worlds import Gathered, World, append_all, wait_for
 
 
 def numbered(count: int, mark: str = "") -> list[bytes]:
     return [f"{mark}{number}".encode() for number in range(count)]
+
+
+def wait_for_failure(world: World, read: Gathered) -> None:
+    world.until(lambda: bool(read.failures), "the reading fails")
 
 
 def test_a_sole_writer_gets_consecutive_offsets_and_a_reader_the_records_in_order(world: World) -> None:
@@ -20,7 +25,7 @@ def test_a_sole_writer_gets_consecutive_offsets_and_a_reader_the_records_in_orde
     reports = append_all(world, world.appender(), topic, numbered(500))
     assert reports == [(offset, None) for offset in range(500)]
     read = Gathered(world.reader(), topic)
-    world.until(lambda: len(read.records) >= 500)
+    wait_for(world, read, 500)
     assert read.offsets == list(range(500))
     assert read.values == numbered(500)
     assert {(record.topic, record.partition) for record in read.records} == {(topic, 0)}
@@ -41,7 +46,7 @@ def test_a_record_comes_as_it_was_sent_with_the_brokers_time(world: World) -> No
     world.until(lambda: bool(reports))
     assert reports == [None]
     read = Gathered(world.reader(), topic, 1)
-    world.until(lambda: len(read.records) == len(sent))
+    wait_for(world, read, len(sent))
     assert [(record.key, record.value) for record in read.records] == [(out.key, out.value) for out in sent]
     headers = [list(record.headers or ()) for record in read.records]
     assert headers == [list(out.headers or ()) for out in sent]
@@ -84,7 +89,7 @@ def test_appends_and_batches_to_one_partition_land_in_the_order_of_the_calls(wor
     world.until(lambda: len(reports) == 100)
     assert appender.unreported == 0
     read = Gathered(world.reader(), topic)
-    world.until(lambda: len(read.records) == 200)
+    wait_for(world, read, 200)
     assert read.values == expected
     appended = [report for report in reports if isinstance(report, tuple)]
     assert appended == [(4 * number, None) for number in range(50)]
@@ -114,7 +119,7 @@ def test_an_oversize_record_fails_and_the_next_one_lands(world: World) -> None:
     assert [offset for offset, _ in reports] == [0, -1, 1]
     assert [error is None for _, error in reports] == [True, False, True]
     read = Gathered(world.reader(), topic)
-    world.until(lambda: len(read.records) == 2)
+    wait_for(world, read, 2)
     assert read.values == [b"before", b"after"]
 
 
@@ -149,13 +154,12 @@ def test_renewing_reports_what_is_open_as_failed_before_anything_new(world: Worl
     topic = world.topic(2)
     appender = world.appender()
     told: list[str] = []
+
+    def tell(number: int, offset: int, error: str | None) -> None:
+        told.append(f"{number} {offset} {bool(error)}")
+
     for number in range(5):
-        appender.append(
-            topic,
-            number % 2,
-            b"old %d" % number,
-            lambda offset, error, n=number: told.append(f"{n} {offset} {bool(error)}"),
-        )
+        appender.append(topic, number % 2, b"old %d" % number, partial(tell, number))
     appender.send([Outgoing(topic, 0, None, b"old batch")], lambda failed: told.append(f"batch {failed}"))
     appender.renew()
     assert not told, "called back from inside the call"
@@ -175,7 +179,7 @@ def test_a_reading_at_the_end_gets_what_comes_next(world: World) -> None:
     append_all(world, appender, topic, numbered(3))
     read = Gathered(world.reader(), topic, offset=3)
     other = Gathered(world.reader(), topic, offset=0)
-    world.until(lambda: len(other.records) == 3)
+    wait_for(world, other, 3)
     append_all(world, appender, topic, [b"next"])
     world.until(lambda: bool(read.records))
     assert (read.offsets, read.values) == ([3], [b"next"])
@@ -185,7 +189,7 @@ def test_reading_beyond_the_end_fails(world: World) -> None:
     topic = world.topic()
     append_all(world, world.appender(), topic, numbered(3))
     read = Gathered(world.reader(), topic, offset=4)
-    world.until(lambda: bool(read.failures))
+    wait_for_failure(world, read)
     assert read.failures[0][0] is ReadFailure.OUT_OF_RANGE
     assert not read.records
 
@@ -219,10 +223,10 @@ def test_after_a_failure_the_partition_can_be_read_anew(world: World) -> None:
     reader = world.reader()
     for _ in range(3):
         failing = Gathered(reader, topic, offset=99)
-        world.until(lambda read=failing: bool(read.failures))
+        wait_for_failure(world, failing)
         failing.reading.close()
         read = Gathered(reader, topic, offset=1)
-        world.until(lambda read=read: len(read.records) == 2)
+        wait_for(world, read, 2)
         assert read.offsets == [1, 2]
         read.reading.close()
 
@@ -236,7 +240,7 @@ def test_reading_anew_elsewhere_drops_what_was_fetched_ahead(world: World) -> No
         offset = chooser.randrange(2_900)
         read = Gathered(reader, topic, offset=offset)
         wanted = chooser.choice((1, 10, 100))
-        world.until(lambda read=read, wanted=wanted: len(read.records) >= wanted)
+        wait_for(world, read, wanted)
         read.reading.close()
         assert read.offsets == list(range(offset, offset + len(read.records)))
 
@@ -248,7 +252,7 @@ def test_closing_and_reading_anew_at_once_starts_at_the_new_offset(world: World)
     for offset in (0, 50, 10, 99):
         Gathered(reader, topic, offset=offset).reading.close()
     read = Gathered(reader, topic, offset=70)
-    world.until(lambda: len(read.records) == 30)
+    wait_for(world, read, 30)
     assert read.offsets == list(range(70, 100))
 
 
@@ -261,7 +265,7 @@ def test_one_partition_can_be_read_at_two_places_at_once(world: World) -> None:
     world.until(lambda: len(whole.records) == 10 and len(tail.records) == 2)
     whole.reading.close()
     append_all(world, appender, topic, [b"more"])
-    world.until(lambda: len(tail.records) == 3)
+    wait_for(world, tail, 3)
     assert tail.offsets == [8, 9, 10]
     assert whole.offsets == list(range(10))
 
@@ -272,16 +276,16 @@ def test_a_paused_reading_gets_nothing_and_then_everything(world: World) -> None
     reader = world.reader()
     read, other = Gathered(reader, topic), Gathered(world.reader(), topic)
     append_all(world, appender, topic, numbered(10))
-    world.until(lambda: len(read.records) == 10)
+    wait_for(world, read, 10)
     read.reading.pause()
     append_all(world, appender, topic, numbered(300, "while paused "))
-    world.until(lambda: len(other.records) == 310)
+    wait_for(world, other, 310)
     assert len(read.records) == 10
     read.reading.resume()
     assert len(read.records) == 10, "called back from inside the call"
-    world.until(lambda: len(read.records) == 310)
+    wait_for(world, read, 310)
     append_all(world, appender, topic, numbered(10))
-    world.until(lambda: len(read.records) == 320)
+    wait_for(world, read, 320)
     assert read.offsets == list(range(320))
 
 
@@ -293,11 +297,11 @@ def test_a_reading_paused_from_its_own_callback_stops_there(world: World) -> Non
     deliveries = 0
     seen = 0
     while len(read.records) < 3_000:
-        world.until(lambda seen=seen: len(read.records) > seen)
+        wait_for(world, read, seen + 1)
         read.reading.pause()
         seen = len(read.records)
         other = Gathered(world.reader(), topic, offset=2_999)
-        world.until(lambda other=other: bool(other.records))
+        wait_for(world, other, 1)
         other.reading.close()
         assert len(read.records) == seen
         read.reading.resume()
@@ -312,14 +316,14 @@ def test_a_closed_reading_gets_nothing_more(world: World) -> None:
     reader = world.reader()
     read, other = Gathered(reader, topic), Gathered(reader, topic)
     append_all(world, appender, topic, numbered(5))
-    world.until(lambda: len(read.records) == 5)
+    wait_for(world, read, 5)
     read.reading.pause()
     append_all(world, appender, topic, numbered(5))
-    world.until(lambda: len(other.records) == 10)
+    wait_for(world, other, 10)
     read.reading.close()
     read.reading.resume()
     append_all(world, appender, topic, numbered(5))
-    world.until(lambda: len(other.records) == 15)
+    wait_for(world, other, 15)
     assert len(read.records) == 5
     assert not read.failures
 
@@ -334,7 +338,7 @@ def test_closing_the_reader_closes_its_readings(world: World) -> None:
     reader.close()
     append_all(world, appender, topic, numbered(3))
     other = Gathered(world.reader(), topic)
-    world.until(lambda: len(other.records) == 6)
+    wait_for(world, other, 6)
     assert len(reads[0].records) == 3
     assert not reads[0].failures
     assert not reads[1].records
@@ -345,10 +349,10 @@ def test_a_reading_goes_on_over_a_trim_behind_it(world: World) -> None:
     appender = world.appender()
     read = Gathered(world.reader(), topic)
     append_all(world, appender, topic, numbered(10))
-    world.until(lambda: len(read.records) == 10)
+    wait_for(world, read, 10)
     trimmed: list[str | None] = []
     world.partitions().trim(topic, 0, 10, trimmed.append)
     world.until(lambda: bool(trimmed))
     assert append_all(world, appender, topic, [b"on"]) == [(10, None)]
-    world.until(lambda: len(read.records) == 11)
+    wait_for(world, read, 11)
     assert read.offsets == list(range(11))

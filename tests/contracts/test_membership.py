@@ -69,13 +69,18 @@ def whole_group(world: World, *names: str) -> list[Node]:
     nodes: list[Node] = []
     for name in names:
         nodes.append(Node(world, f"group.{topic}", name, topic))
-        shares = {len(ALL) // len(nodes)} if len(ALL) % len(nodes) == 0 else {1, 2}
-        world.until(lambda shares=shares: {len(node.owned) for node in nodes} == shares and covered(nodes))
+        world.until(lambda: shared(nodes), f"{len(nodes)} members share the partitions")
     return nodes
 
 
-def covered(nodes: list[Node]) -> bool:
-    return sorted(partition for node in nodes for partition in node.owned) == ALL
+def shared(nodes: list[Node]) -> bool:
+    """Whether each partition has one owner, and no member has more than one partition more than another."""
+    shares = {len(node.owned) for node in nodes}
+    return sorted(partition for node in nodes for partition in node.owned) == ALL and max(shares) - min(shares) <= 1
+
+
+def wait_for_all(world: World, node: Node) -> None:
+    world.until(lambda: sorted(node.owned) == ALL, "one member has all partitions")
 
 
 def test_a_sole_member_gets_all_partitions_and_holds_them(world: World) -> None:
@@ -99,7 +104,7 @@ def test_a_second_member_takes_its_share_and_the_first_keeps_the_rest(world: Wor
 def test_what_is_handed_over_is_assigned_elsewhere_only_after_it_was_let_go(world: World) -> None:
     topic = world.topic(4)
     first = Node(world, f"group.{topic}", "a", topic)
-    world.until(lambda: sorted(first.owned) == ALL)
+    wait_for_all(world, first)
     first.holding_back = []
     second = Node(world, f"group.{topic}", "b", topic)
     world.until(lambda: bool(first.holding_back))
@@ -114,7 +119,7 @@ def test_what_is_handed_over_is_assigned_elsewhere_only_after_it_was_let_go(worl
 def test_a_member_that_never_lets_go_is_not_waited_for_for_ever(world: World) -> None:
     topic = world.topic(4)
     first = Node(world, f"group.{topic}", "a", topic)
-    world.until(lambda: sorted(first.owned) == ALL)
+    wait_for_all(world, first)
     first.holding_back = []
     second = Node(world, f"group.{topic}", "b", topic)
     world.until(lambda: len(second.owned) == 2)
@@ -148,14 +153,14 @@ def test_a_member_that_left_may_come_back_under_its_name(world: World) -> None:
     topic = world.topic(4)
     for _ in range(2):
         node = Node(world, f"group.{topic}", "a", topic)
-        world.until(lambda node=node: sorted(node.owned) == ALL)
+        wait_for_all(world, node)
         node.leave(world)
 
 
 def test_a_second_bearer_of_a_name_expels_the_first(world: World) -> None:
     topic = world.topic(4)
     older = Node(world, f"group.{topic}", "a", topic)
-    world.until(lambda: sorted(older.owned) == ALL)
+    wait_for_all(world, older)
     newer = Node(world, f"group.{topic}", "a", topic)
     world.until(lambda: older.expelled_because is not None and sorted(newer.owned) == ALL)
     assert older.expelled_because

@@ -34,6 +34,8 @@ from headrace.adapters.seams import (
 
 RECORD_BYTES_MAX = 8 * 1024 * 1024
 
+_LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
 
 class World(Protocol):
     """One log with its clients, on one loop."""
@@ -91,7 +93,7 @@ class KafkaWorld:
         deadline = time.monotonic() + 30
         places = [TopicPartition(name, number) for number in range(partitions)]
         while places:
-            answers = self._admin.list_offsets({place: OffsetSpec.latest() for place in places})
+            answers = self._admin.list_offsets(dict.fromkeys(places, _LATEST))
             places = [place for place, answer in answers.items() if answer.exception(30) is not None]
             assert time.monotonic() < deadline, f"no leader for {places}"
 
@@ -133,9 +135,11 @@ class KafkaWorld:
 
     async def _poll(self, condition: Callable[[], bool], what: str, within_s: float) -> None:
         deadline = time.monotonic() + within_s
-        while not condition():
+        while True:
             if self._raised:
                 raise self._raised.pop()
+            if condition():
+                return
             assert time.monotonic() < deadline, f"not in {within_s} s: {what or condition}"
             await asyncio.sleep(0.001)
 
@@ -180,6 +184,11 @@ class Gathered:
         assert not self.inside, "called back from inside the call"
         assert not self.failures
         self.failures.append((failure, text))
+
+
+def wait_for(world: World, read: Gathered, records: int) -> None:
+    """Run until a reading has brought that many records."""
+    world.until(lambda: len(read.records) >= records, f"{records} records")
 
 
 def append_all(

@@ -11,10 +11,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaException, Producer
 
 from headrace.adapters.kafka_loop import ThreadsafeLoop
 from headrace.adapters.kafka_producing import Append, Batch, Producing
@@ -128,7 +127,7 @@ class KafkaAppender:
     def _begin(self) -> Producing:
         self._generation += 1
         return Producing(
-            partial(_make_producer, self._settings, self._limits),
+            _make_producer(self._settings, self._limits),
             self._loop,
             self._take_ended,
             self._give_up,
@@ -241,7 +240,7 @@ def _listed(headers: Headers | None) -> Any:
     return headers if headers is None or type(headers) is list else list(headers)
 
 
-def _make_producer(settings: KafkaSettings, limits: AppenderLimits, on_error: Callable[[KafkaError], None]) -> Producer:
+def _make_producer(settings: KafkaSettings, limits: AppenderLimits) -> Producer:
     own: dict[str, object] = {
         "acks": "all",
         "enable.idempotence": True,
@@ -254,6 +253,5 @@ def _make_producer(settings: KafkaSettings, limits: AppenderLimits, on_error: Ca
         "retry.backoff.ms": 20,
         "retry.backoff.max.ms": 200,
         "socket.timeout.ms": min(10_000, limits.message_timeout_ms),
-        "error_cb": on_error,
     }
     return Producer(settings.client(own))

@@ -109,13 +109,21 @@ class KafkaMembership:
             post(self._loop, self._left)
 
     def _poll(self, consumer: Consumer, timeout_s: float) -> None:
-        message = consumer.poll(timeout_s)
-        error = message.error() if message is not None else None
+        try:
+            message = consumer.poll(timeout_s)
+            error = message.error() if message is not None else None
+        except KafkaException as problem:
+            self._fatal = problem.args[0]
+            return
         if error is not None:
             self._take_error(error)
 
     def _unsubscribe(self, consumer: Consumer) -> None:
-        consumer.unsubscribe()
+        try:
+            consumer.unsubscribe()
+        except KafkaException as problem:
+            logger.info("kafka group %s: cannot leave: %s", self._group, problem)
+            return
         deadline = time.monotonic() + (self._limits.let_go_ms + self._limits.leave_ms) / 1000
         while time.monotonic() < deadline and self._fatal is None:
             self._poll(consumer, _LEAVE_POLL_S)
@@ -123,7 +131,7 @@ class KafkaMembership:
                 return
 
     def _take_error(self, error: KafkaError) -> None:
-        # A fatal error comes as a message, without its mark, or by the error callback, with it.
+        # A fatal error comes as a message, without its mark, or is raised.
         if error.fatal() or error.code() in (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID):
             self._fatal = error
         else:

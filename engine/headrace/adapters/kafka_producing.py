@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from headrace.adapters.kafka_loop import ThreadsafeLoop, post
 from headrace.adapters.seams import AppendReport, BatchReport, Outgoing
@@ -115,7 +115,7 @@ class Producing:
 
     def __init__(
         self,
-        make: Callable[[Callable[[KafkaError], None]], Producer],
+        producer: Producer,
         loop: ThreadsafeLoop,
         ended: Callable[[Producing, list[Append | Batch]], None],
         fatal: Callable[[Producing, str], None],
@@ -130,8 +130,8 @@ class Producing:
         self._stopping = False
         self._flush_s = 0.0
         self._fatal: str | None = None
-        self._producer: Producer | None = make(self._take_error)
-        self.produce = self._producer.produce
+        self._producer: Producer | None = producer
+        self.produce = producer.produce
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -154,17 +154,23 @@ class Producing:
         producer = self._producer
         assert producer is not None
         while not self._stopping:
-            producer.poll(_POLL_S)
-            self._hand_over()
+            self._poll(producer.poll, _POLL_S)
         if self._flush_s > 0:
-            producer.flush(self._flush_s)
+            self._poll(producer.flush, self._flush_s)
         else:
             producer.purge(in_queue=True, in_flight=True, blocking=False)
-            producer.poll(0)
-        self._hand_over()
+            self._poll(producer.poll, 0)
         # The last reference: the client's own threads end here, and not on the loop.
         self._producer = None
         del self.produce
+
+    def _poll(self, poll: Callable[[float], int], timeout_s: float) -> None:
+        try:
+            poll(timeout_s)
+        except KafkaException as problem:
+            # This is how the client tells of a fatal error; nothing it takes from now on will be sent.
+            self._fatal = problem.args[0].str()
+        self._hand_over()
 
     def _hand_over(self) -> None:
         while self._refused:
@@ -177,7 +183,3 @@ class Producing:
             # Behind the reports that came in the same round.
             post(self._loop, self._tell_fatal, self, self._fatal)
             self._fatal = None
-
-    def _take_error(self, error: KafkaError) -> None:
-        if error.fatal():
-            self._fatal = error.str()
