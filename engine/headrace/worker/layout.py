@@ -49,7 +49,7 @@ class Limits:
     """Bounds of a partition's machine; sizes in bytes, times in milliseconds."""
 
     commits_in_flight: int = 2
-    turn_inputs: int = 2_000
+    turn_inputs: int = 500
     turn_bytes: int = 4 << 20
     chunk_bytes: int = 1 << 20
     pending_bytes: int = 16 << 20  # read but not applied yet; reading pauses beyond

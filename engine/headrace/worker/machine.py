@@ -103,6 +103,7 @@ class Machine:
         active = [key.decode() for key, _ in self.overlay.runs.active.scan(b"")]
         for run_id in active:
             self._start_code(run_id)
+            self.overlay.steps.keys(run_id.encode())  # what a new owner finds has an open group as well
         self._announce_later(active)
         self._ask_pump()
 
@@ -328,7 +329,8 @@ class Machine:
         alive: list[str] = []
         while self._young and self._young[0][0] <= before_ms:
             for run_id in self._young.popleft()[1]:
-                run = self.overlay.runs.get(run_id.encode())
+                key = run_id.encode()
+                run = self.overlay.runs.get(key) if self.overlay.steps.may_be_open(key) else None
                 if run is not None and not run.announced:
                     alive.append(run_id)
         if alive:

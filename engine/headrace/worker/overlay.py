@@ -126,12 +126,18 @@ class StepRows(Rows[rows.Step]):
     def __init__(self, store: Store) -> None:
         super().__init__(rows.STEPS, rows.Step, store)
         self._groups: dict[bytes, dict[bytes, None] | None] = {}  # None: known to have no steps yet
+        self._forgot = False  # whether groups of live runs were dropped for room
 
     def open_group(self, run_key: bytes) -> None:
         """Note that a run is new: it has no steps, here or in the store."""
         if len(self._groups) >= self.GROUPS_MAX:
             self._groups.clear()
+            self._forgot = True
         self._groups[run_key] = None
+
+    def may_be_open(self, run_key: bytes) -> bool:
+        """Whether a run that was new here may still be alive, as far as can be told without the store."""
+        return run_key in self._groups or self._forgot
 
     def close_group(self, run_key: bytes) -> None:
         """Forget the index of a run that has ended."""
@@ -168,6 +174,7 @@ class StepRows(Rows[rows.Step]):
         if len(prefix) == _RUN_ID_LENGTH:
             if len(self._groups) >= self.GROUPS_MAX:
                 self._groups.clear()
+                self._forgot = True
             self._groups[prefix] = dict.fromkeys(found)
         return found
 
