@@ -29,7 +29,7 @@ class Event(msgspec.Struct):
     v: str | int | float | None = None
 
 
-FIELDS = ("data", "id", "key", "name", "ts", "user", "v")
+FIELDS = ("name", "data", "id", "ts", "key", "user", "v")
 
 
 class _Read(msgspec.Struct):
