@@ -1,0 +1,200 @@
+"""Kit: what `with app.test() as t` gives. One process of the real engine in memory, driven by the test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Protocol
+
+import msgspec
+
+from headrace.adapters.memory_store import MemoryStores
+from headrace.errors import BadRequest
+from headrace.expressions import parse_duration_ms
+from headrace.functions import Event, Function, event_json, event_of
+from headrace.records.events import HEADER_ID
+from headrace.records.ids import derive_ulid, partition_of
+from headrace.records.rows import KnownEvent
+from headrace.testing.ledger import Ledger
+from headrace.testing.views import RunView
+from headrace.testing.world import World
+from headrace.worker.layout import Limits
+
+_PARTITIONS = 2
+_DAY_MS = 86_400_000
+# Runs show at once, and nothing looks at its watch every second: a virtual month is over in a moment.
+_LIMITS = Limits(announce_after_ms=0, advert_ms=_DAY_MS, snapshot_check_ms=_DAY_MS)
+_REBALANCE_S = 5.0
+
+
+class AnApp(Protocol):
+    """What is used of an App here."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def functions(self) -> Mapping[str, Function]: ...
+
+
+class Kit:
+    """The test kit of one app, or of several. Use it in a `with` statement."""
+
+    def __init__(self, *apps: AnApp, evict: str | None = None) -> None:
+        """`evict="always"` has every run replayed at each step boundary; HEADRACE_EVICT says what holds without."""
+        self._apps = list(apps)
+        self._evict_always = (os.environ.get("HEADRACE_EVICT", "") if evict is None else evict) == "always"
+        self.world = World(partitions=_PARTITIONS, limits=_LIMITS)
+        self._ledger = Ledger(self.world.cluster, self.world.topics.history)
+        self._stores = MemoryStores()
+        self._sent = 0
+        self._processes = 0
+
+    def __enter__(self) -> Kit:
+        self._begin()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            member = self.member
+            if error is None and not member.ended:
+                member.stop(lambda: None)
+                self.world.wait(lambda: member.stopped, what="the end of the process")
+        finally:
+            self.world.close()
+
+    # --- what happens -------------------------------------------------------------------------------------------
+
+    def send(
+        self,
+        event: str | Event | Mapping[str, Any],
+        data: Mapping[str, Any] | None = None,
+        *,
+        id: str = "",
+        ts: int = 0,
+        key: str | None = None,
+    ) -> str:
+        """Send an event and let everything happen that takes no time; returns its internal id.
+
+        `t.send("order/created", {"orderId": "7"})`, or an Event, or a dict of that shape. Without a key an event with
+        an id is keyed by it, as at the HTTP door. Raises BadRequest for what is no event.
+        """
+        if isinstance(event, str):
+            event = Event(event, dict(data or {}), id, ts, key)
+        elif data is not None or id or ts or key is not None:
+            raise BadRequest(
+                "event_given_twice",
+                "send got an event and fields of an event beside it",
+                why="data, id, ts and key belong to an event that is given by its name",
+                do='write t.send(Event("order/created", {…}, id="7")) or t.send("order/created", {…}, id="7")',
+            )
+        json, key_bytes = event_json(event)
+        if key_bytes is None:
+            given_id = msgspec.json.decode(json).get("id")
+            key_bytes = given_id.encode() if given_id else None
+        self._sent += 1
+        event_id = derive_ulid(self.now_ms, b"sent\0%d" % self._sent)
+        partition = self._sent % _PARTITIONS if key_bytes is None else partition_of(key_bytes, _PARTITIONS)
+        self.world.cluster.append(
+            self.world.topics.events, partition, json, key_bytes, [(HEADER_ID, event_id.encode())]
+        )
+        self.world.advance(0)
+        return event_id
+
+    def advance(self, duration: str | int | float | timedelta) -> None:
+        """Let time pass: "30m", "1h30m", a timedelta, or seconds."""
+        self.world.advance(parse_duration_ms(duration) / 1000)
+
+    def crash(self) -> None:
+        """Kill the process in the middle of everything, and start it again on the same disk."""
+        self.member.crash()
+        self._begin()
+
+    def rebalance(self) -> None:
+        """Have a partition taken away and given back."""
+        self.world.cluster.rebalance()
+        self.world.advance(0)
+        self.world.wait_ready()
+        self.world.advance(0)
+
+    def reload(self, *apps: AnApp) -> None:
+        """Replace the code by that of other apps, as a change of the file does."""
+        self._apps = list(apps)
+        declared: list[bool] = []
+        self.member.reload(self._functions(), lambda: declared.append(True))
+        self.world.wait(lambda: bool(declared), what="the new definitions")
+        self.world.advance(0)
+
+    def cancel(self, run: RunView, reason: str = "cancelled by the test") -> None:
+        """Cancel a run, as the console does."""
+        written: list[bool] = []
+        self.member.node.cancel(run.id, run.partition, reason, written.append)
+        self.world.wait(lambda: bool(written), what="the command")
+        self.world.advance(0)
+
+    # --- what can be seen ---------------------------------------------------------------------------------------
+
+    @property
+    def now_ms(self) -> int:
+        """The time, in milliseconds since 1970."""
+        return self.world.cluster.clock.wall_ms()
+
+    def runs_of(self, function: str) -> list[RunView]:
+        """List the runs of a function, the oldest first; by its full id ("shop-process-order") or its own."""
+        full = {function, *(f"{app.id}-{function}" for app in self._apps)}
+        return [run for run in self._ledger.runs() if run.function_id in full]
+
+    def run_of(self, function: str) -> RunView:
+        """Give the newest run of a function; raises LookupError if there is none."""
+        runs = self.runs_of(function)
+        if not runs:
+            raise LookupError(
+                f"no run of {function!r}; runs so far: {self._ledger.runs() or 'none'}; "
+                f"functions: {sorted(self._functions())}"
+            )
+        return runs[-1]
+
+    @property
+    def runs(self) -> list[RunView]:
+        """Every run, the oldest first."""
+        return self._ledger.runs()
+
+    def events(self, name: str = "") -> list[Event]:
+        """List the events on the events topic, sent and published ones, or those of one name; unreadable ones not."""
+        return [event for event in self._events() if name in ("", event.name)]
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        """What the process has told its operator: (code, sentence)."""
+        return [(code, sentence) for _, code, sentence in self.world.told()]
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    @property
+    def member(self) -> Any:
+        """The process that is alive."""
+        return self.world.members["kit"]
+
+    def _functions(self) -> dict[str, Function]:
+        return {function.id: function for app in self._apps for function in app.functions.values()}
+
+    def _begin(self) -> None:
+        self.world.start("kit", self._functions(), stores=self._stores, evict_always=self._evict_always)
+        self.world.wait_ready()
+        self.world.advance(0)
+
+    def _events(self) -> Iterator[Event]:
+        for partition in range(_PARTITIONS):
+            for record in self.world.cluster.records(self.world.topics.events, partition):
+                try:
+                    fields = msgspec.json.decode(record.value or b"", type=dict[str, Any])
+                    name, ts = str(fields["name"]), int(fields.get("ts") or record.timestamp_ms)
+                except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
+                    continue
+                given = str(fields.get("id") or "")
+                internal = dict(record.headers or ()).get(HEADER_ID) or b""
+                yield event_of(
+                    KnownEvent(internal.decode(), name, record.value or b"", ts, record.timestamp_ms, given, record.key)
+                )
