@@ -52,7 +52,7 @@ class Limits:
     turn_inputs: int = 500
     turn_bytes: int = 4 << 20
     chunk_bytes: int = 1 << 20
-    pending_bytes: int = 16 << 20  # read but not applied yet; reading pauses beyond
+    pending_bytes: int = 4 << 20  # read but not applied yet; reading pauses beyond
     flush_rows: int = 5_000
     flush_after_ms: int = 250
     tidy_after_ms: int = 500  # an idle partition commits the removal of what its outbox has sent
