@@ -26,7 +26,7 @@ from concurrent.futures import Executor
 from contextvars import Context, copy_context
 from math import inf
 from types import TracebackType
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, TypeAlias, TypeVar, TypeVarTuple
 
 from headrace.adapters.virtual_loop_errors import nothing_to_come, refuse, spinning, stuck
 
@@ -34,6 +34,8 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _CANCELLED_TIMERS_MIN = 100
+# A callback and its arguments, without a handle and a context of its own.
+Bare: TypeAlias = tuple[Callable[..., object], tuple[Any, ...]]
 
 
 class Call:
@@ -85,8 +87,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._limit = inf
         self._driven = False
         self._until: Callable[[], bool] | None = None
-        self._calls: deque[Call] = deque()
-        self._timers: list[tuple[float, int, Call]] = []
+        self._calls: deque[Call | Bare] = deque()
+        self._timers: list[tuple[float, int, Call | Bare]] = []
         self._scheduled_count = 0
         self._cancelled_count = 0
         self._rounds = 0  # in this instant
@@ -96,6 +98,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._working = 0  # threads, and what waits for one, without those that wait for the loop
         self._handler_set = False
         self._ended = False
+        self._halted = False
 
     # --- what drives it -----------------------------------------------------------------------------------------
 
@@ -148,7 +151,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def run_forever(self) -> None:
         """Run until `stop()` is called, or nothing is left that could ever run (HeadraceError "loop_idle")."""
         self._rounds = 0
-        super().run_forever()
+        try:
+            super().run_forever()
+        finally:
+            self._halted = False
+
+    def stop(self) -> None:
+        """Stop running after this round of callbacks."""
+        super().stop()
+        self._halted = True
 
     # --- what asyncio asks of a loop ----------------------------------------------------------------------------
 
@@ -186,6 +197,17 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._scheduled_count += 1
         heapq.heappush(self._timers, (when, self._scheduled_count, call))
         return call
+
+    def call_bare(self, delay: float, callback: Callable[..., object], *args: Any) -> None:
+        """Run a callback after `delay` seconds, or in the next round: cheaper, but it cannot be taken back.
+
+        It gets no context of its own, and what it lets escape is not given to an exception handler.
+        """
+        if delay > 0:
+            self._scheduled_count += 1
+            heapq.heappush(self._timers, (self._now + delay, self._scheduled_count, (callback, args)))
+        else:
+            self._calls.append((callback, args))
 
     def call_soon_threadsafe(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
@@ -247,37 +269,47 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._cancelled_count += 1
         timers = self._timers
         if self._cancelled_count > _CANCELLED_TIMERS_MIN and self._cancelled_count * 2 > len(timers):
-            timers[:] = [timer for timer in timers if not timer[2].cancelled()]
+            timers[:] = [timer for timer in timers if isinstance(timer[2], tuple) or not timer[2].cancelled()]
             heapq.heapify(timers)
             self._cancelled_count = 0
 
     def _run_once(self) -> None:
-        calls, timers = self._calls, self._timers
-        if not calls and not (timers and timers[0][0] <= self._now):
-            self._pass_time()
-        now = self._now
-        while timers and timers[0][0] <= now:
-            call = heapq.heappop(timers)[2]
-            if call.cancelled():
-                self._cancelled_count -= 1
-            else:
-                call._loop = None
-                calls.append(call)
-        for _ in range(len(calls)):
-            call = calls.popleft()
-            callback = call._callback
-            if callback is not None:
-                try:
-                    call._context.run(callback, *call._args)
-                except Exception as error:
-                    if not self._handler_set:
-                        raise
-                    self.call_exception_handler({"message": f"Exception in {callback!r}", "exception": error})
-        self._rounds += 1
-        if self._rounds > self._rounds_max and not self._working:
-            raise spinning(now, self._rounds_max)
-        if self._until is not None and self._until():
-            self.stop()
+        """Run rounds of callbacks until somebody stops the loop; every microsecond here is one of each callback."""
+        calls, timers, pop = self._calls, self._timers, heapq.heappop
+        while True:
+            if not calls and not (timers and timers[0][0] <= self._now):
+                self._pass_time()
+            while timers and timers[0][0] <= self._now:
+                timer = pop(timers)[2]
+                if not isinstance(timer, tuple):
+                    if timer.cancelled():
+                        self._cancelled_count -= 1
+                        continue
+                    timer._loop = None
+                calls.append(timer)
+            for _ in range(len(calls)):
+                call = calls.popleft()
+                if isinstance(call, tuple):
+                    call[0](*call[1])
+                elif call._callback is not None:
+                    self._run(call)
+            self._rounds += 1
+            if self._rounds > self._rounds_max and not self._working:
+                raise spinning(self._now, self._rounds_max)
+            if self._until is not None and self._until():
+                self.stop()
+            if self._halted:
+                return
+
+    def _run(self, call: Call) -> None:
+        callback = call._callback
+        assert callback is not None
+        try:
+            call._context.run(callback, *call._args)
+        except Exception as error:
+            if not self._handler_set:
+                raise
+            self.call_exception_handler({"message": f"Exception in {callback!r}", "exception": error})
 
     def _pass_time(self) -> None:
         """Nothing can run: wait for a thread, jump to the next timer, or end the drive."""
@@ -290,11 +322,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if self._calls:
             return
         timers = self._timers
-        while timers and timers[0][2].cancelled():
+        while timers:
+            when, _, timer = timers[0]
+            if isinstance(timer, tuple) or not timer.cancelled():
+                break
             heapq.heappop(timers)
             self._cancelled_count -= 1
-        if timers and timers[0][0] <= self._limit:
-            self._now = max(self._now, timers[0][0])
+        if timers and when <= self._limit:
+            self._now = when
         elif self._driven:
             self.stop()
         else:
