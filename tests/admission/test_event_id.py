@@ -51,6 +51,15 @@ def test_a_function_that_is_declared_later_is_started_by_a_repeat_once() -> None
     assert starts(partition, 2, "order-1", ["a", "new"]) == []
 
 
+def test_equal_ids_under_different_keys_are_two_events_on_one_partition_too() -> None:
+    partition = Partition()
+    with partition.turn(1_000) as turn:
+        for given_id, key in (("7", b"a"), ("7", b"b"), ("7:a", b"b"), ("7", b"a:b"), ("7", None)):
+            assert first_starts(turn, known_event(given_id=given_id, key=key), ["f"]) == ["f"]
+        for given_id, key in (("7", b"a"), ("7", b"7"), ("7:a", b"b")):
+            assert first_starts(turn, known_event(given_id=given_id, key=key), ["f"]) == []
+
+
 def test_after_a_day_the_id_starts_again_even_if_nobody_has_forgotten_it_yet() -> None:
     partition = Partition()
     starts(partition, 0, "order-1", ["a"])

@@ -1,4 +1,7 @@
-"""Ids that users give to events: one start per (function, id) within 24 hours, on the record's own partition.
+"""Ids that users give to events: one start per (function, id) within 24 hours, among records of the same key.
+
+All records of a key stand on one partition, so the decision costs no hop; equal ids under different keys are two
+events, also where the keys share a partition. An id without a key is keyed by itself.
 
 An id is remembered with the functions that it started, so a function that is declared later is still started by a
 repeat. Forgetting is by the minute: one timer and one range of rows for all ids of a minute, however many.
@@ -17,7 +20,7 @@ FORGET_MAX = 1_000  # rows per firing; a timer that finds more comes again in th
 
 def first_starts(turn: Turn, event: KnownEvent, function_ids: list[str]) -> list[str]:
     """Keep the functions that the event's own id has not started within the window; the others get a verdict."""
-    key = event.given_id.encode()
+    key = _key(event)
     known = turn.state.event_ids.get(key)
     if known is None or known.until_ms <= turn.now_ms:
         until_ms = turn.now_ms + EVENT_ID_WINDOW_MS
@@ -39,6 +42,11 @@ def first_starts(turn: Turn, event: KnownEvent, function_ids: list[str]) -> list
     if fresh:
         turn.state.event_ids.put(key, EventId(known.functions + fresh, known.until_ms))
     return fresh
+
+
+def _key(event: KnownEvent) -> bytes:
+    given_id = event.given_id.encode()
+    return b"%d:" % len(given_id) + given_id + (given_id if event.key is None else event.key)
 
 
 def _remember_to_forget(turn: Turn, key: bytes, until_ms: int) -> None:
