@@ -7,12 +7,13 @@ Rules: nothing here decides anything about a run: the node, its machines and the
        functions; nothing sleeps, time is virtual.
 
 How the parts fit: a `World` is a cluster in memory; each `Member` of it is a process with the engine's own `Node` on
-adapters in memory; `Kit` is what `app.test()` gives, a world with one member.
+adapters in memory; `TestApp` is what `app.test()` gives, a world with one
+member.
 """
 
-from headrace.testing.kit import Kit
+from headrace.testing.kit import TestApp
 from headrace.testing.member import Member
 from headrace.testing.views import RunView, StepView
 from headrace.testing.world import World
 
-__all__ = ["Kit", "Member", "RunView", "StepView", "World"]
+__all__ = ["Member", "RunView", "StepView", "TestApp", "World"]

@@ -1,4 +1,4 @@
-"""Kit: what `with app.test() as t` gives. One process of the real engine in memory, driven by the test."""
+"""TestApp: what `with app.test() as t` gives. One process of the real engine in memory, driven by the test."""
 
 from __future__ import annotations
 
@@ -39,8 +39,10 @@ class AnApp(Protocol):
     def functions(self) -> Mapping[str, Function]: ...
 
 
-class Kit:
-    """The test kit of one app, or of several. Use it in a `with` statement."""
+class TestApp:
+    """An app under test, or several. Use it in a `with` statement."""
+
+    __test__ = False  # for pytest, which takes classes of such a name for tests
 
     def __init__(self, *apps: AnApp, evict: str | None = None) -> None:
         """`evict="always"` has every run replayed at each step boundary; HEADRACE_EVICT says what holds without."""
@@ -52,7 +54,7 @@ class Kit:
         self._sent = 0
         self._processes = 0
 
-    def __enter__(self) -> Kit:
+    def __enter__(self) -> TestApp:
         self._begin()
         return self
 
