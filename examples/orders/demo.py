@@ -93,6 +93,10 @@ class Watch:
         elif record.kind in ("StepAttemptFailed", "RunAttemptFailed"):
             self.retries[record.function_id] += 1
 
+    def close(self) -> None:
+        """Leave Kafka before it stops."""
+        self._consumer.close()
+
     def complete(self, function: str) -> int:
         """How many runs of a function have completed."""
         return self.runs[function, "Completed"]
@@ -169,6 +173,7 @@ def main() -> int:
             await_ready(node, port, log)
             console.print(f"Kafka at {kafka.bootstrap}, Headrace at http://127.0.0.1:{port}")
             watch = follow(console, kafka.bootstrap)
+            watch.close()
             console.print(table(watch))
             wrong = watch.wrong()
             for line in wrong:
