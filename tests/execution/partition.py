@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Any, Generic, TypeVar
 
+from headrace.adapters.manual_clock import ManualClock
 from headrace.adapters.virtual_loop import VirtualLoop
 from headrace.execution import InProcess, Settings
 from headrace.functions import Function
@@ -43,7 +44,6 @@ from headrace.runs import (
 )
 
 V = TypeVar("V")
-START_MS = 1_767_225_600_000  # 2026-01-01
 
 _DECISIONS: dict[type, Callable[[Any, Any], None]] = {
     StepReport: take_step_report,
@@ -99,19 +99,6 @@ class Tables:
         self.event_id_expiry: Rows[bytes] = Rows()
 
 
-class Clock:
-    """The loop's time as a clock."""
-
-    def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
-
-    def monotonic_ms(self) -> int:
-        return round(self._loop.time() * 1000)
-
-    def wall_ms(self) -> int:
-        return START_MS + self.monotonic_ms()
-
-
 class Lifecycle:
     """One transition that was told to the history."""
 
@@ -129,7 +116,7 @@ class PartitionInMemory:
 
     def __init__(self, loop: VirtualLoop, execution: InProcess, functions: Iterable[Function], commit_s: float) -> None:
         self.loop = loop
-        self.clock = Clock(loop)
+        self.clock = ManualClock(loop.time)
         self.execution = execution
         self.commit_s = commit_s
         self.state = Tables()
@@ -306,7 +293,7 @@ class RunView:
         self.steps: dict[str, StepView] = {}
         for record in records:
             if record.kind == Kind.StepEnded:
-                name = record.more["step_id"] + ("#%d" % n if (n := record.more.get("occurrence")) else "")
+                name = record.more["step_id"] + (f"#{n}" if (n := record.more.get("occurrence")) else "")
                 attempts = record.more.get("attempt", 0) + (record.more["op"] == "run")
                 self.steps[name] = StepView(record, attempts)
 
@@ -325,7 +312,7 @@ class World:
         self.loop = VirtualLoop(rounds_max=20_000)
         self.functions = {function.id: function for function in functions}
         self.execution = InProcess(
-            self.functions, self.loop, Clock(self.loop), evict, settings or Settings(blocked_ms=0, threads=4)
+            self.functions, self.loop, ManualClock(self.loop.time), evict, settings or Settings(blocked_ms=0, threads=4)
         )
         self.partition = PartitionInMemory(self.loop, self.execution, self.functions.values(), commit_s)
 
