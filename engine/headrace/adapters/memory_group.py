@@ -68,9 +68,9 @@ class Group:
         if member.partitions:
             membership.assign(sorted(member.partitions))
 
-    def leave(self, member: Member) -> None:
+    def leave(self, membership: MemoryMembership, member: Member) -> None:
         """Let a member go at once; what it had is free."""
-        if self._members.get(member.instance_id) is not member:
+        if not self._knows(membership, member):
             return
         del self._members[member.instance_id]
         self._free |= member.partitions
@@ -79,26 +79,31 @@ class Group:
             self._release(partition)
         self._rebalance_soon()
 
-    def let_go(self, member: Member, partitions: list[int]) -> None:
+    def let_go(self, membership: MemoryMembership, member: Member, partitions: list[int]) -> None:
         """Take note that a member has given partitions back."""
+        if not self._knows(membership, member):
+            return
         for partition in partitions:
             if self._revoking.get(partition) is member:
                 self._release(partition)
 
-    def end_session(self, member: Member, membership: MemoryMembership, silence: int) -> None:
+    def end_session(self, membership: MemoryMembership, member: Member, silence: int) -> None:
         """Let the place of a member go that has been silent for a whole session, if it still is."""
         node = membership.node
-        known = self._members.get(member.instance_id) is member and member.membership is membership
-        if not known or node.silences != silence or not node.silent():
+        if not self._knows(membership, member) or node.silences != silence or not node.silent():
             return
         frozen = self._cluster.groups_frozen_until - self._cluster.loop.time()
         if frozen > 0:  # a coordinator that comes back gives everybody a new session
-            self._cluster.loop.call_later(frozen + SESSION_S, self.end_session, member, membership, silence)
+            self._cluster.loop.call_later(frozen + SESSION_S, self.end_session, membership, member, silence)
             return
         self._network.struck["session_ended"] += 1
         membership.member = None
-        self.leave(member)
+        self.leave(membership, member)
         membership.lose()
+
+    def _knows(self, membership: MemoryMembership, member: Member) -> bool:
+        """Whether this is still who has the place; what comes from one that was replaced is ignored."""
+        return self._members.get(member.instance_id) is member and member.membership is membership
 
     # --- assigning ----------------------------------------------------------------------------------------------
 

@@ -85,7 +85,7 @@ class MemoryMembership:
     def fall_silent(self, silence: int) -> None:
         """Take note that the node's heartbeats stay away from now on."""
         if self.member is not None:
-            self._cluster.loop.call_later(SESSION_S, self._group.end_session, self.member, self, silence)
+            self._cluster.loop.call_later(SESSION_S, self._group.end_session, self, self.member, silence)
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -154,7 +154,7 @@ class MemoryMembership:
             bound.cancel()
             self._revocations -= 1
             if member is not None:
-                self._travel(self._group.let_go, member, given_back)
+                self._travel(self._group.let_go, self, member, given_back)
             self._leave_if_free()
 
         bound = self.node.loop.call_later(LET_GO_S, let_go)
@@ -175,7 +175,7 @@ class MemoryMembership:
             return
         member, self.member = self.member, None
         if member is not None:
-            self._travel(self._group.leave, member)
+            self._travel(self._group.leave, self, member)
         self._travel(self.node.call, self._tell_left)
         self.node.loop.call_later(LEAVE_S, self._tell_left)  # where the group cannot be reached
 

@@ -65,8 +65,8 @@ class MemoryStores:
             assert 0 <= lost <= len(disk.undo), f"{lost} of {len(disk.undo)} unflushed batches cannot be lost"
             if lost:
                 self.struck["store_writes_lost"] += 1
-            store.close()
             disk.take_back(lost)
+            store.close()
 
     def lose(self, partition: int) -> None:
         """Lose the disk of a partition; its store must be closed."""
