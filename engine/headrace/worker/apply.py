@@ -85,7 +85,7 @@ class Inputs:
     def command(self, command: AnyCommand) -> None:
         """Apply a command of this process, or one that has passed the order check."""
         if type(command) is KnownEvent:
-            self._admit(command)
+            self._admit(command, True)
         elif type(command) is DefineFunction:
             self.define(command)
         else:
@@ -127,8 +127,7 @@ class Inputs:
                     source = value
         try:
             internal = source is not None
-            if source is not None and self._seen(record.partition, source):
-                self._counters.repeats += 1
+            if source is not None and not self._is_new(record.partition, source):
                 return
             fields = read_event(record.value, internal=internal)
         except BadRecord as error:
@@ -145,7 +144,7 @@ class Inputs:
             fields.id or "",
             record.key,
         )
-        self._place(event)
+        self._place(event, given_header_id is not None and source is None)
 
     def _event_id(self, record: Record, given: bytes | None) -> str:
         if given is not None and len(given) == 26:
@@ -158,27 +157,51 @@ class Inputs:
             self._seeds[record.partition] = seed
         return ulid_time(record.timestamp_ms) + ulid_tail(position_entropy(seed, record.offset))
 
-    def _seen(self, partition: int, source: bytes) -> bool:
+    def _is_new(self, partition: int, source: bytes) -> bool:
+        """Whether a published event comes when it is due: once, and behind the one sent before it."""
         try:
             sender, seq, prev = (int(part) for part in source.split(b":"))
         except ValueError:
+            sender = seq = prev = -1
+        if not (0 <= sender < 1 << 32 and 0 <= seq < 1 << 63):
             raise BadRecord(
                 "event_source_invalid",
                 f"the header {HEADER_SOURCE} is {source[:60]!r}",
                 why="this header is the engine's own: partition:seq:prev",
                 do="do not set it",
-            ) from None
-        key = b"e" + partition.to_bytes(4, "big") + (sender & 0xFFFFFFFF).to_bytes(4, "big")
-        last = self._turn.state.last_applied.get(key)
-        last = NONE_BEFORE if last is None else last
+            )
+        last_applied = self._turn.state.last_applied
+        place = partition.to_bytes(4, "big")
+        key = b"e" + place + sender.to_bytes(4, "big")
+        last = last_applied.get(key)
+        forgiven = False
+        if last is None:
+            last, forgiven = NONE_BEFORE, last_applied.get(b"s" + place) is not None
+        elif last < 0:
+            last, forgiven = -last - 2, True
         if seq <= last:
-            return True
-        if prev != last:
-            self._counters.gaps += 1  # accepted: the log of events expires, so a missing one may be gone for good
-        self._turn.state.last_applied.put(key, seq)
-        return False
+            self._counters.repeats += 1
+            return False
+        if prev != last and not forgiven:
+            self._counters.gaps += 1  # the sender goes back and sends the missing one and everything after it again
+            return False
+        last_applied.put(key, seq)
+        return True
 
-    def _place(self, event: KnownEvent) -> None:
+    def forgive_gaps(self, partition: int) -> None:
+        """Take note that records of an events partition have expired unread.
+
+        What was published there may be among them and does not come again, so each source may go on behind a gap, once:
+        its last seq is kept as -2 - seq until then, and a row says so for sources that are not known yet.
+        """
+        last_applied = self._turn.state.last_applied
+        place = partition.to_bytes(4, "big")
+        for key, last in last_applied.scan(b"e" + place):
+            if last >= 0:
+                last_applied.put(key, -last - 2)
+        last_applied.put(b"s" + place, 1)
+
+    def _place(self, event: KnownEvent, repeatable: bool) -> None:
         # An id without a key is decided where all records with that id are decided.
         if event.given_id and event.key is None:
             turn = self._turn
@@ -188,18 +211,18 @@ class Inputs:
                 event.key = place
                 turn.command(target, event)
                 return
-        self._admit(event)
+        self._admit(event, repeatable)
 
-    def _admit(self, event: KnownEvent) -> None:
+    def _admit(self, event: KnownEvent, repeatable: bool) -> None:
         turn = self._turn
         if event.ts_ms > turn.now_ms and event.ts_ms > event.at_ms:
             turn.state.timers.put(
                 timer_key(event.ts_ms, TimerKind.EVENT, event.id), Timer(TimerKind.EVENT, event=event)
             )
             return
-        self._route(event)
+        self._route(event, repeatable)
 
-    def _route(self, event: KnownEvent) -> None:
+    def _route(self, event: KnownEvent, repeatable: bool) -> None:
         turn = self._turn
         function_ids = self.routes.match(event, turn.now_ms)
         if not function_ids:
@@ -207,10 +230,17 @@ class Inputs:
         if event.given_id:
             function_ids = first_starts(turn, event, function_ids)
         for function_id in function_ids:
+            run_id = start_run(turn, function_id, event, repeatable)
+            if not run_id:
+                self._counters.repeats += 1
+                continue
             self._counters.runs_started += 1
-            run_key = start_run(turn, function_id, event).encode()
-            turn.state.runs.active.fresh.add(run_key)
-            turn.state.steps.open_group(run_key)
+            run_key = run_id.encode()
+            runs = turn.state.runs
+            # What the store may still hold of an earlier life (the record was written twice) is not yet deleted there.
+            if run_key not in runs.active.unflushed and run_key not in runs.suspended.unflushed:
+                runs.active.fresh.add(run_key)
+                turn.state.steps.open_group(run_key)
 
     def timer(self, key: bytes) -> None:
         """Apply a due timer; one whose row is gone is nothing."""
@@ -226,7 +256,7 @@ class Inputs:
         elif row.kind == TimerKind.RUN:
             wake_run(turn, row.run_id, due_ms)
         elif row.kind == TimerKind.EVENT and row.event is not None:
-            self._route(row.event)
+            self._route(row.event, True)
         elif row.kind == TimerKind.EVENT_ID_EXPIRY:
             forget_event_ids(turn, due_ms)
 

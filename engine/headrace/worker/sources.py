@@ -49,6 +49,7 @@ class Sources:
         self._failed = failed
         self._events: dict[int, _Source] = {}
         self._commands = _Source(positions.commands, 0)
+        self._skipped: dict[int, int] = {}  # partitions of events of which records below an offset are gone unread
         self._index = 0  # of the next record in the first batch
         self._pending_bytes = 0
         self.waiting: deque[list[Record]] = deque()  # read, not applied yet
@@ -75,6 +76,8 @@ class Sources:
         """Go on at a later offset: what was before is gone from the log."""
         source = self._commands if topic == self._topics.commands else self._events[partition]
         source.position = offset
+        if topic == self._topics.events:
+            self._skipped[partition] = offset
         self._read(source, topic, partition)
 
     def _take(self, records: list[Record]) -> None:
@@ -111,6 +114,9 @@ class Sources:
                 self._inputs.commands_record(record)
                 self._commands.position = positions.commands = record.offset + 1
             else:
+                if self._skipped and self._skipped.get(record.partition, record.offset + 1) <= record.offset:
+                    del self._skipped[record.partition]
+                    self._inputs.forgive_gaps(record.partition)
                 self._inputs.event_record(record)
                 self._events[record.partition].position = record.offset + 1
                 positions.events[record.partition] = record.offset + 1
