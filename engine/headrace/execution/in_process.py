@@ -295,3 +295,5 @@ async def _drive(live: LiveRun) -> None:
         live.failed(error)
     else:
         live.returned(result)
+    finally:
+        live.main = None  # the task refers to the run through its context: a circle that nobody needs any more

@@ -90,7 +90,7 @@ class LiveRun:
         self.occurrences: dict[str, int] = {}  # how often each step id was asked for
         self.calls: dict[bytes, Call] = {}
         self.branches: set[asyncio.Task[Any]] = set()  # tasks that the body created
-        self.order = Order(self)
+        self.order: Order | None = None  # made when a result first has to wait for its turn
         self.executing = 0  # callables of steps that are running
         self.in_flight = 0  # reports on their way through the machine
         self.main: asyncio.Task[None] | None = None
@@ -186,9 +186,15 @@ class LiveRun:
         if (self.stale or self.home.evict_always) and self._at_boundary():
             self.home.replay(self)
         elif row.state != _PENDING and (self.branches or self.order):
-            self.order.add(row.order, call.name)
+            self.in_turn(row, call)
         else:
             waiter.set_result(row)
+
+    def in_turn(self, row: Step, call: Call) -> None:
+        """Hand over a result when the code has come to rest from those recorded before it."""
+        if self.order is None:
+            self.order = Order(self)
+        self.order.add(row.order, call.name)
 
     def _at_boundary(self) -> bool:
         return not (self.executing or self.in_flight or self.order) and waits_for_steps_alone(self)

@@ -41,7 +41,7 @@ async def run_step(
             call.attempt = row.attempt
         await _attempt(call, callee, function, args, kwargs, retries)
     elif row.state != _PENDING:
-        live.order.add(row.order, name)
+        live.in_turn(row, call)
     while True:
         row = await _outcome(call)
         if row.state != _PENDING:
@@ -65,7 +65,7 @@ async def ask_step(live: LiveRun, step_id: str, command: Callable[[str, bytes], 
         if not live.owned.draining:
             live.submit(call, command(live.run_id, name))
     elif row.state != _PENDING:
-        live.order.add(row.order, name)
+        live.in_turn(row, call)
     row = await _outcome(call)
     del live.calls[name]
     if live.calls:

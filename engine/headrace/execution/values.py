@@ -19,8 +19,6 @@ from headrace.records.values import NONE, pack_value
 BINARY = (bytes, bytearray, memoryview)
 _SCALARS = frozenset({str, int, float, bool})
 _JSON = msgspec.json.Encoder().encode
-# Bytes in a packed value start with one of these; other data may hold them too, then the walk finds nothing.
-_BINARY_MARKS = (b"\xc4", b"\xc5", b"\xc6")
 
 
 class Unserialisable(Exception):
@@ -64,7 +62,8 @@ def _take_apart(value: Any) -> Any:
 
 
 def _json_text(value: Any, packed: bytes) -> str:
-    if any(mark in packed for mark in _BINARY_MARKS) or isinstance(value, BINARY):
+    # msgpack's marks of bytes. Other data may hold them too: then the walk finds nothing.
+    if type(value) is bytes or b"\xc4" in packed or b"\xc5" in packed or b"\xc6" in packed:
         value = _marked(value)
     return _JSON(value).decode()
 
