@@ -1,0 +1,162 @@
+"""Puts a node together from its real parts: Kafka, RocksDB, the system's clock, user code in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import msgspec
+
+from headrace.adapters.data_folder import DataFolder
+from headrace.adapters.kafka_appender import AppenderLimits, KafkaAppender
+from headrace.adapters.kafka_membership import KafkaMembership
+from headrace.adapters.kafka_partitions import KafkaPartitions
+from headrace.adapters.kafka_reader import KafkaReader
+from headrace.adapters.kafka_settings import KafkaSettings
+from headrace.adapters.kafka_topics import TopicsFound
+from headrace.adapters.rocksdb_store import RocksStores
+from headrace.adapters.system_clock import SystemClock
+from headrace.cli.logs import tell
+from headrace.execution import InProcess
+from headrace.functions import Function
+from headrace.records.definitions import Backoff
+from headrace.worker.layout import Limits, Topics
+from headrace.worker.node import Means, Node
+from headrace.worker.surroundings import Surroundings
+
+_CLOSE_MS = 5_000
+# Nobody waits for history, and a command to another partition bears this much for a fuller batch.
+_OUTBOX = AppenderLimits(linger_ms=2, compression="lz4")
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """What makes one node: where its Kafka is, its name, and the switches of the environment."""
+
+    kafka: KafkaSettings
+    prefix: str
+    instance_id: str
+    skip_expired: bool = False  # HEADRACE_SKIP_EXPIRED=1
+    evict_always: bool = False  # HEADRACE_EVICT=always
+
+    @classmethod
+    def load(cls, kafka: KafkaSettings, prefix: str, instance_id: str, variables: Mapping[str, str]) -> NodeSettings:
+        """Take the switches from the environment."""
+        return cls(
+            kafka,
+            prefix,
+            instance_id,
+            variables.get("HEADRACE_SKIP_EXPIRED", "") in ("1", "true", "yes"),
+            variables.get("HEADRACE_EVICT", "") == "always",
+        )
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A node and its parts, on the loop that is running."""
+
+    node: Node
+    execution: InProcess
+    commits: KafkaAppender
+    outbox: KafkaAppender
+    reader: KafkaReader
+    restore_reader: KafkaReader
+    stores: RocksStores
+    partitions: KafkaPartitions
+    clock: SystemClock
+    topics: Topics
+
+    def renew_dead(self) -> None:
+        """Ask the producers whether they are alive, and replace one that is not: it would never send again."""
+        for appender in (self.commits, self.outbox):
+            # With nothing to send only a dead producer fails.
+            appender.send([], partial(_renew_if_dead, appender))
+
+    def close(self) -> None:
+        """Send what is still queued and let everything go; blocks for some seconds at most. The node has stopped."""
+        self.execution.close()
+        self.outbox.close(_CLOSE_MS)
+        self.commits.close(_CLOSE_MS)
+        self.reader.close()
+        self.restore_reader.close()
+        self.partitions.close()
+        self.stores.close()
+
+
+def _renew_if_dead(appender: KafkaAppender, failed: int | None) -> None:
+    if failed is not None:
+        tell("producer_renewed", "a producer had a fatal error and is replaced")
+        appender.renew()
+
+
+def assemble(
+    settings: NodeSettings,
+    found: TopicsFound,
+    folder: DataFolder,
+    functions: Mapping[str, Function],
+    told: Callable[[str, str], None],
+) -> Assembly:
+    """Make a node of real parts on the running loop; nothing is read or joined before `node.start`."""
+    loop = asyncio.get_running_loop()
+    topics, clock = Topics(settings.prefix), SystemClock()
+    execution = InProcess(functions, loop, clock, evict_always=settings.evict_always)
+    commits = KafkaAppender(settings.kafka, loop, name="kafka-commits")
+    outbox = KafkaAppender(settings.kafka, loop, limits=_OUTBOX, name="kafka-outbox")
+    # Kafka checks rights on groups by their name, also for readers that join none.
+    group = f"{settings.prefix}-readers"
+    reader = KafkaReader(settings.kafka, loop, group=group, name="kafka-inputs")
+    restore_reader = KafkaReader(settings.kafka, loop, group=group, name="kafka-restore")
+    stores = RocksStores(folder.stores)
+    partitions = KafkaPartitions(settings.kafka, loop)
+    around = Surroundings(
+        settings.instance_id,
+        found.partitions,
+        topics,
+        Limits(),
+        loop,
+        clock,
+        commits,
+        outbox,
+        reader,
+        execution,
+    )
+    means = Means(
+        KafkaMembership(
+            settings.kafka, loop, group=settings.prefix, instance_id=settings.instance_id, topic=topics.commands
+        ),
+        stores,
+        partitions,
+        restore_reader,
+        found.topics[topics.changelog].topic_id,
+        found.topics[topics.events].topic_id,
+        found.topics[topics.events].partitions,
+        settings.skip_expired,
+        lambda: str(uuid.uuid4()),
+        random.random,
+        told,
+    )
+    return Assembly(
+        Node(around, means),
+        execution,
+        commits,
+        outbox,
+        reader,
+        restore_reader,
+        stores,
+        partitions,
+        clock,
+        topics,
+    )
+
+
+def with_retry_interval(functions: Mapping[str, Function], interval_ms: int) -> dict[str, Function]:
+    """Give every function the same wait before each retry, whatever it declares: nobody waits an hour in dev."""
+    backoff = Backoff("fixed", interval_ms, interval_ms, 0.0)
+    return {
+        function_id: replace(function, definition=msgspec.structs.replace(function.definition, backoff=backoff))
+        for function_id, function in functions.items()
+    }

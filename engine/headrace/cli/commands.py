@@ -1,0 +1,42 @@
+"""The root of the command line: which commands there are, and the settings file that all of them read."""
+
+from __future__ import annotations
+
+import click
+
+from headrace.cli.groups import Group
+from headrace.version import __version__
+
+_PLACES = {
+    "dev": "dev:dev",
+    "start": "start:start",
+    "kafka": "broker:kafka",
+    "topics": "topics:topics",
+    "send": "send:send",
+    "runs": "runs:runs",
+    "run": "runs:run",
+    "cancel": "runs:cancel",
+    "events": "events:events",
+    "event": "events:event",
+    "doctor": "doctor:doctor",
+}
+
+
+@click.group(
+    cls=Group,
+    places=_PLACES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Settings: a flag beats its HEADRACE_… variable, the variable beats headrace.toml in this folder.",
+)
+@click.version_option(__version__, "--version", message="headrace %(version)s")
+@click.pass_context
+def headrace(ctx: click.Context) -> None:
+    """Durable functions on Kafka.
+
+    Try it: headrace dev app.py
+    """
+    from headrace.cli.settings import FileSettings
+
+    found = FileSettings.read()
+    ctx.obj = found
+    ctx.default_map = found.default_map(headrace.list_commands(ctx))

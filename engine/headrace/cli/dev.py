@@ -1,0 +1,79 @@
+"""`headrace dev`: apps, a node and a Kafka in one process, and the code reloaded as it changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from headrace.cli.options import (
+    data_dir_option,
+    file_settings,
+    kafka_options,
+    listen_options,
+    partitions_option,
+    require_apps,
+)
+
+DEFAULT_PARTITIONS = 4
+
+
+@click.command()
+@click.argument("apps", nargs=-1, metavar="[APP.py | module:app]...")
+@listen_options()
+@kafka_options(embedded=True)
+@data_dir_option()
+@partitions_option(DEFAULT_PARTITIONS)
+@click.option(
+    "--retry-interval",
+    type=click.FloatRange(min=0.01),
+    metavar="SECONDS",
+    help="Wait this long before every retry, whatever functions say.",
+)
+@click.option("--reload/--no-reload", default=True, show_default=True, help="Load the code again when it changes.")
+@click.pass_context
+def dev(
+    ctx: click.Context,
+    apps: tuple[str, ...],
+    host: str,
+    port: int,
+    kafka: str | None,
+    prefix: str,
+    data_dir: Path,
+    partitions: int | None,
+    retry_interval: float | None,
+    reload: bool,
+) -> None:
+    """Run apps here, with a Kafka of their own: everything in one process.
+
+    headrace dev app.py
+    """
+    targets = require_apps(ctx, apps)
+    # Stale bytecode would be run when a file changes twice within a second.
+    import sys
+
+    sys.dont_write_bytecode = True
+    from headrace.adapters.kafka_settings import KafkaSettings
+    from headrace.cli.keys import Keys
+    from headrace.cli.logs import set_up_logging
+    from headrace.cli.plan import Plan
+    from headrace.cli.serving import serve
+
+    variables = file_settings(ctx).variables("dev")
+    set_up_logging(variables)
+    plan = Plan(
+        targets=targets,
+        kafka=KafkaSettings.load(kafka, variables) if kafka else None,
+        prefix=prefix,
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        partitions=partitions,
+        default_partitions=DEFAULT_PARTITIONS,
+        keys=Keys.load(variables),
+        variables=variables,
+        retry_interval_ms=None if retry_interval is None else round(retry_interval * 1000),
+        reload=reload,
+        dev=True,
+    )
+    ctx.exit(serve(plan))

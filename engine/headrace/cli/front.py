@@ -1,0 +1,169 @@
+"""A node's HTTP side: the door for events, the API, the pages, and the projection that fills what they show."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from headrace.adapters.data_folder import DataFolder
+from headrace.adapters.kafka_settings import KafkaSettings
+from headrace.adapters.kafka_topics import TopicsFound
+from headrace.cli.assembly import Assembly
+from headrace.cli.keys import Keys, is_loopback
+from headrace.cli.listening import WebServer
+from headrace.cli.plan import Plan
+from headrace.console.archive import prepare_archive
+from headrace.console.archive_reader import ArchiveReader
+from headrace.console.guard import GuardSettings
+from headrace.console.projector_process import ProjectorProcess
+from headrace.console.server import create_asgi_app
+from headrace.console.status import PartitionStatus
+from headrace.errors import LogUnavailable
+from headrace.intake.access import Access, KeyRing, bearer_forms
+from headrace.intake.http import EventDoor
+
+if TYPE_CHECKING:
+    from headrace.worker.node import Node
+
+ARCHIVE = "console.db"
+_CANCEL_S = 10.0
+
+
+class NodeStatus:
+    """What a node says of itself and its cluster, in the console's words."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def partitions(self) -> Sequence[PartitionStatus]:
+        """List every partition, as its owner told last."""
+        return [
+            {
+                "partition": row.partition,
+                "owner": row.owner or None,
+                "state": row.state,
+                "lag": row.lag if row.owner else None,
+            }
+            for row in self._node.partition_rows()
+        ]
+
+    def ready(self) -> tuple[bool, str]:
+        """Tell whether every partition assigned here runs, and if not, why."""
+        return self._node.ready()
+
+
+class Front:
+    """The HTTP side of one node, from `start` to `stop`."""
+
+    def __init__(
+        self, plan: Plan, settings: KafkaSettings, found: TopicsFound, folder: DataFolder, parts: Assembly
+    ) -> None:
+        self._parts = parts
+        topics = parts.topics
+        path = folder.path / ARCHIVE
+        prepare_archive(path)
+        self._archive = ArchiveReader(path)
+        self._projector = ProjectorProcess(
+            settings,
+            plan.prefix,
+            path,
+            {topic.name: (topic.topic_id, topic.partitions) for topic in found.topics.values()},
+        )
+        access = access_of(plan.keys, plan.host)
+        self._app = create_asgi_app(
+            archive=self._archive,
+            status=NodeStatus(parts.node),
+            clock=parts.clock,
+            door=EventDoor(
+                parts.outbox, topics.events, found.topics[topics.events].partitions, parts.clock, access=access
+            ),
+            cancel_run=self._cancel,
+            settings=GuardSettings(access, allowed_hosts(plan), plan.dev),
+            measure=self._measure,
+        )
+        self._server: WebServer | None = None
+
+    async def start(self, bound: socket.socket) -> None:
+        """Answer requests on a port that is bound, and start the projection."""
+        self._server = WebServer(self._app, bound)
+        await self._server.start()
+        await self._projector.start()
+
+    async def stop(self) -> None:
+        """Answer what is on its way, take nothing more."""
+        if self._server is not None:
+            await self._server.stop()
+        await self._projector.stop()
+        self._archive.close()
+
+    async def _cancel(self, run_id: str, partition: int, reason: str) -> None:
+        written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def done(is_written: bool) -> None:
+            if not written.done():
+                written.set_result(is_written)
+
+        self._parts.node.cancel(run_id, partition, reason, done)
+        try:
+            taken = await asyncio.wait_for(written, _CANCEL_S)
+        except TimeoutError:
+            taken = False
+        if not taken:
+            raise LogUnavailable(
+                "cancel_not_written",
+                f"Kafka did not take the order to cancel {run_id}",
+                why="an order counts once it stands in the log of commands; this one may yet",
+                do="see that Kafka is up, and cancel again",
+            )
+
+    def _measure(self) -> Iterable[Metric]:
+        parts = self._parts
+        for name, value in parts.node.counters().items():
+            yield CounterMetricFamily(f"headrace_{name}", f"Since this process started: {_words(name)}.", value=value)
+        owned = parts.node.owned.values()
+        gauges = {
+            "partitions_owned": len(owned),
+            "partitions_running": sum(ownership.state.value == "running" for ownership in owned),
+            "backlog_records": sum(o.machine.sources.backlog for o in owned if o.machine is not None),
+            "code_live": parts.execution.live,
+            "code_busy": parts.execution.busy,
+            "store_cache_bytes": parts.stores.cache_bytes(),
+            "appends_unreported": parts.commits.unreported + parts.outbox.unreported,
+        }
+        for name, value in gauges.items():
+            yield GaugeMetricFamily(f"headrace_{name}", f"Now, on this node: {_words(name)}.", value=value)
+
+
+def access_of(keys: Keys, host: str) -> Access:
+    """Say who may come in, for a node that listens on this host."""
+    signing = [key for key in (keys.signing, keys.signing_fallback) if key]
+    return Access(
+        keys_required=not is_loopback(host),
+        event_keys=KeyRing(keys.event),
+        api_keys=KeyRing(keys.api),
+        signing_keys=KeyRing(bearer_forms(signing)),
+    )
+
+
+def allowed_hosts(plan: Plan) -> list[str]:
+    """List the names under which this node may be asked for, besides loopback's.
+
+    HEADRACE_ALLOWED_HOSTS names more of them. Beyond loopback the machine's own name and addresses are among them.
+    """
+    named = [part.strip() for part in plan.variables.get("HEADRACE_ALLOWED_HOSTS", "").split(",") if part.strip()]
+    if is_loopback(plan.host):
+        return named
+    machine = socket.gethostname()
+    try:
+        found = {str(entry[4][0]).partition("%")[0] for entry in socket.getaddrinfo(machine, None)}
+    except OSError:
+        found = set()
+    return [*named, plan.host.strip("[]"), machine, *sorted(found)]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,36 @@
+"""What `dev` and `start` have gathered from flags, environment and file: everything that a node needs to begin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from headrace.adapters.kafka_settings import KafkaSettings
+from headrace.cli.keys import Keys
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One node to be served."""
+
+    targets: tuple[str, ...]
+    kafka: KafkaSettings | None  # None: start one in the data directory
+    prefix: str
+    host: str
+    port: int
+    data_dir: Path
+    partitions: int | None  # None: whatever there is
+    default_partitions: int
+    keys: Keys
+    variables: Mapping[str, str] = field(repr=False)
+    instance_id: str | None = None
+    retry_interval_ms: int | None = None
+    reload: bool = False
+    dev: bool = False
+    http: bool = True
+
+    @property
+    def url(self) -> str:
+        """Tell where people find the node."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"

@@ -1,0 +1,234 @@
+"""Serves one node from its start to its end: Kafka, the node, HTTP, reloads, and the way out in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from headrace.adapters.data_folder import DataFolder
+from headrace.adapters.embedded_kafka import EmbeddedKafka
+from headrace.adapters.kafka_settings import KafkaSettings
+from headrace.adapters.kafka_topics import TopicsFound, ensure_topics
+from headrace.cli.assembly import Assembly, NodeSettings, assemble, with_retry_interval
+from headrace.cli.banner import print_banner
+from headrace.cli.front import Front
+from headrace.cli.groups import show_error
+from headrace.cli.listening import take_port
+from headrace.cli.loading import Loaded, Loader
+from headrace.cli.logs import tell
+from headrace.cli.plan import Plan
+from headrace.cli.processes import stop_with_parent
+from headrace.cli.reloading import FileWatch
+from headrace.cli.restoring import RestoreWatch, standing_of
+from headrace.cli.stopping import Stop, leave
+from headrace.errors import BadDeclaration, HeadraceError, NotReady
+from headrace.functions import Function
+
+_HANDOVER_S = 10.0  # a restart overlaps its predecessor by that much at most
+_DRAIN_S = 30.0
+_LOOK_S = 0.5
+
+
+def serve(plan: Plan) -> int:
+    """Serve the node until it is told to stop; the exit status. Raises HeadraceError for what is in the way."""
+    plan.keys.check(plan.host)
+    loader = Loader(plan.targets)
+    loaded = loader.load()
+    bound = take_port(plan.host, plan.port) if plan.http else None
+    try:
+        folder = DataFolder(plan.data_dir, wait_s=_HANDOVER_S)
+        try:
+            status = _run(Serving(plan, loader, loaded, folder, bound).run())
+        finally:
+            folder.close()
+    finally:
+        if bound is not None:
+            bound.close()
+    if any(thread.name.startswith("headrace") and thread.is_alive() for thread in threading.enumerate()):
+        # User code that blocks on a thread would hold the process for as long as it likes.
+        leave(status)
+    return status
+
+
+def _run(main: Coroutine[Any, Any, int]) -> int:
+    loops: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    with suppress(ImportError):  # there is none for Windows
+        import uvloop
+
+        loops = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=loops) as runner:
+        return runner.run(main)
+
+
+class Serving:
+    """One node while it is served."""
+
+    def __init__(
+        self, plan: Plan, loader: Loader, loaded: Loaded, folder: DataFolder, bound: socket.socket | None
+    ) -> None:
+        self._plan = plan
+        self._loader = loader
+        self._loaded = loaded
+        self._folder = folder
+        self._bound = bound
+        self._kafka: EmbeddedKafka | None = None
+        self._files: FileWatch | None = None
+        self._was_ready = False
+
+    async def run(self) -> int:
+        """Start everything, wait for the stop, stop everything; the exit status."""
+        loop = asyncio.get_running_loop()
+        stop = self._stop = Stop(loop)
+        stop.listen()
+        stop_with_parent(loop, stop.ask)
+        try:
+            settings = await self._start_kafka()
+            if settings is not None:
+                found = await stop.unless(partial(self._ensure_topics, settings))
+                if found is not None:
+                    await self._serve(settings, found)
+        finally:
+            await self._stop_kafka()
+        if stop.error is not None:
+            raise stop.error
+        return stop.status
+
+    # --- Kafka --------------------------------------------------------------------------------------------------
+
+    async def _start_kafka(self) -> KafkaSettings | None:
+        plan = self._plan
+        if plan.kafka is not None:
+            return plan.kafka
+        kafka = self._kafka = EmbeddedKafka(self._folder.path / "kafka")
+
+        def start() -> str:
+            kafka.start()
+            return kafka.bootstrap
+
+        bootstrap = await self._stop.unless(start)
+        return None if bootstrap is None else KafkaSettings.load(bootstrap, plan.variables)
+
+    def _ensure_topics(self, settings: KafkaSettings) -> TopicsFound:
+        plan = self._plan
+        return ensure_topics(settings, plan.prefix, plan.partitions, default_partitions=plan.default_partitions)
+
+    async def _stop_kafka(self) -> None:
+        if self._kafka is not None:
+            await asyncio.to_thread(self._kafka.stop)
+
+    # --- the node -----------------------------------------------------------------------------------------------
+
+    async def _serve(self, settings: KafkaSettings, found: TopicsFound) -> None:
+        plan, folder = self._plan, self._folder
+        for warning in found.warnings:
+            tell("topic_warning", warning)
+        node_settings = NodeSettings.load(settings, plan.prefix, plan.instance_id or folder.node_id, plan.variables)
+        functions = self._functions(self._loaded)
+        parts = assemble(node_settings, found, folder, functions, self._tell)
+        front = None
+        restore_watch = RestoreWatch(asyncio.get_running_loop(), parts.clock, lambda: standing_of(parts.node.owned))
+        try:
+            parts.node.start(_apps(self._loaded), _definitions(functions))
+            if self._bound is not None:
+                front = Front(plan, settings, found, folder, parts)
+                await front.start(self._bound)
+            if plan.reload:
+                self._files = FileWatch(
+                    asyncio.get_running_loop(), self._loader.files, lambda changed: self._reload(parts, changed)
+                )
+            print_banner(plan, settings, found, node_settings.instance_id, functions)
+            if not plan.dev:
+                # What is there now stays; looking through it again and again would stall turns.
+                gc.collect()
+                gc.freeze()
+            await self._watch(parts)
+        finally:
+            restore_watch.close()
+            await self._stop_node(parts, front)
+
+    async def _watch(self, parts: Assembly) -> None:
+        """Look after what cannot speak for itself, until the stop."""
+        while not self._stop.asked:
+            parts.renew_dead()
+            if not self._was_ready and parts.node.ready()[0]:
+                self._was_ready = True
+                tell(
+                    "ready", f"this node runs {len(parts.node.owned)} of {len(parts.node.partition_rows())} partitions"
+                )
+            if self._kafka is not None:
+                try:
+                    self._kafka.raise_if_dead()
+                except HeadraceError as error:
+                    self._stop.ask(error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), _LOOK_S)
+
+    def _tell(self, code: str, sentence: str) -> None:
+        tell(code, sentence)
+        if code == "expelled":
+            self._stop.ask(
+                NotReady(
+                    "expelled",
+                    "this node is no longer a member of its group",
+                    why=sentence,
+                    do="give each node an --instance-id and a --data-dir of its own, and start it again",
+                )
+            )
+
+    async def _stop_node(self, parts: Assembly, front: Front | None) -> None:
+        if self._files is not None:
+            self._files.close()
+        tell("stopping", "executions in flight are finished or handed over; a second signal stops at once")
+        left = asyncio.Event()
+        parts.node.stop(left.set)
+        try:
+            await asyncio.wait_for(left.wait(), _DRAIN_S)
+        except TimeoutError:
+            tell("drain_overdue", f"the group was not left within {_DRAIN_S:.0f} s; the session's end will do that")
+            parts.node.close()
+        if front is not None:
+            await front.stop()
+        parts.close()
+        # What the appenders still reported is taken by the loop now.
+        await asyncio.sleep(0)
+        tell("stopped", "everything is let go")
+
+    # --- reload -------------------------------------------------------------------------------------------------
+
+    def _reload(self, parts: Assembly, changed: frozenset[Path]) -> None:
+        names = ", ".join(sorted(path.name for path in changed))
+        before = self._loaded
+        try:
+            self._loaded = self._loader.load()
+        except BadDeclaration as error:
+            tell("reload_failed", f"{names} changed and cannot be used; the code from before goes on")
+            show_error(error)
+            return
+        finally:
+            if self._files is not None:
+                self._files.watch(self._loader.files)
+        functions = self._functions(self._loaded)
+        parts.execution.load_functions(functions)
+        apps = list(dict.fromkeys([*_apps(before), *_apps(self._loaded)]))
+        parts.node.declare(
+            apps, _definitions(functions), lambda: tell("reloaded", f"{names}: {len(functions)} functions")
+        )
+
+    def _functions(self, loaded: Loaded) -> Mapping[str, Function]:
+        interval_ms = self._plan.retry_interval_ms
+        return loaded.functions if interval_ms is None else with_retry_interval(loaded.functions, interval_ms)
+
+
+def _apps(loaded: Loaded) -> list[str]:
+    return list(dict.fromkeys(app.id for app in loaded.apps))
+
+
+def _definitions(functions: Mapping[str, Function]) -> dict[str, Any]:
+    return {function_id: function.definition for function_id, function in functions.items()}

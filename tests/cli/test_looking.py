@@ -1,0 +1,173 @@
+"""The commands that ask a running node. Goal: they ask for the right thing and show what they are told, whole."""
+
+from __future__ import annotations
+
+import json
+
+from tests.cli.conftest import Run
+from tests.cli.fake_node import FakeNode
+
+RUN = {
+    "run_id": "01JD0000000000000000000001",
+    "function_id": "orders-process-order",
+    "status": "Running",
+    "phase": "sleeping",
+    "event_ids": ["01JD0000000000000000000000"],
+    "run_started_at": "2026-11-20T10:00:00.250Z",
+    "ended_at": None,
+    "output": None,
+    "error": None,
+}
+FAILED = {
+    **RUN,
+    "run_id": "01JD0000000000000000000002",
+    "status": "Failed",
+    "phase": None,
+    "ended_at": "2026-11-20T10:01:05.250Z",
+    "error": {"name": "ValueError", "message": "[red]no[/red] card", "stack": "Traceback: app.py line 3"},
+    "code": "retries_spent",
+    "explanation": "4 attempts failed",
+    "action": "look at the card",
+}
+STEP = {
+    "id": "charge",
+    "name": "charge",
+    "op": "run",
+    "status": "Completed",
+    "attempts": 2,
+    "output": {"paid": True},
+    "error": None,
+    "started_at": "2026-11-20T10:00:00.300Z",
+    "ended_at": "2026-11-20T10:00:00.345Z",
+}
+EVENT = {
+    "internal_id": "01JD0000000000000000000000",
+    "id": "order-7",
+    "name": "order/created",
+    "data": {"orderId": "7"},
+    "received_at": "2026-11-20T10:00:00.000Z",
+    "ts": 1795168800000,
+}
+
+
+def test_runs_are_listed_whole(run: Run, node: FakeNode) -> None:
+    node.answer("GET", "/v1/runs", {"data": [FAILED, RUN], "cursor": "abc"})
+    result = run("runs", "--url", node.url)
+    assert result.exit_code == 0, result.output
+    head, failed, running, *rest = result.output.splitlines()
+    assert head.split() == ["RUN", "FUNCTION", "STATUS", "PHASE", "STARTED", "TOOK", "RESULT"]
+    # What a run says is never taken for markup.
+    assert failed.startswith(FAILED["run_id"])
+    assert failed.endswith("1 min 05 s  ValueError: [red]no[/red] card")
+    assert running.split()[:4] == [RUN["run_id"], RUN["function_id"], "Running", "sleeping"]
+    assert rest == ["", "There are more: --cursor abc"]
+
+
+def test_filters_travel_as_the_api_names_them(run: Run, node: FakeNode) -> None:
+    node.answer("GET", "/v1/runs", {"data": [], "cursor": None})
+    arguments = ["--function", "a-b", "--status", "failed", "--event", "E", "--since", "1h", "--limit", "3"]
+    result = run("runs", *arguments, "--cursor", "c", "--url", node.url)
+    assert result.output == "No runs. Send an event: headrace send NAME JSON\n"
+    expected = {"function": "a-b", "status": "Failed", "event_id": "E", "since": "1h", "limit": "3", "cursor": "c"}
+    assert node.asked[0].query == expected
+
+
+def test_json_is_the_answer_as_it_is(run: Run, node: FakeNode) -> None:
+    answer = {"data": [RUN], "cursor": None, "metadata": {"fetched_at": "2026-11-20T10:00:00Z"}}
+    node.answer("GET", "/v1/runs", answer)
+    assert json.loads(run("runs", "--json", "--url", node.url).stdout) == answer
+
+
+def test_a_run_is_shown_with_its_steps(run: Run, node: FakeNode) -> None:
+    node.answer("GET", f"/v1/runs/{FAILED['run_id']}", {"data": {**FAILED, "steps": [STEP]}})
+    result = run("run", FAILED["run_id"], "--url", node.url)
+    assert result.exit_code == 0, result.output
+    for part in ("ValueError: [red]no[/red] card", "retries_spent", "4 attempts failed", "look at the card"):
+        assert part in result.output
+    assert "Traceback: app.py line 3" in result.output
+    *_, step = result.output.splitlines()
+    assert step.split()[:4] == ["charge", "run", "Completed", "2"]
+    assert step.endswith('45 ms  {"paid": true}')
+
+
+def test_events_and_one_event_with_its_runs(run: Run, node: FakeNode) -> None:
+    node.answer("GET", "/v1/events", {"data": [EVENT], "cursor": None})
+    node.answer("GET", "/v1/events/order-7", {"data": EVENT})
+    node.answer("GET", f"/v1/events/{EVENT['internal_id']}/runs", {"data": [RUN], "cursor": None})
+    listed = run("events", "--name", "order/created", "--url", node.url)
+    assert node.asked[0].query == {"name": "order/created", "limit": "50"}
+    assert listed.output.splitlines()[1].startswith(f"{EVENT['internal_id']}  order/created")
+    assert '{"orderId": "7"}' in listed.output
+    shown = run("event", "order-7", "--url", node.url)
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.splitlines()[-1].startswith(RUN["run_id"])
+    as_json = json.loads(run("event", "order-7", "--json", "--url", node.url).stdout)
+    assert as_json["data"] == {**EVENT, "runs": [RUN]}
+
+
+def test_an_event_is_sent_with_everything_that_was_given(run: Run, node: FakeNode) -> None:
+    node.answer("POST", "/e/door%2F1", {"ids": ["01X"], "status": 200})
+    arguments = ["--id", "order-7", "--ts", "1795168800000", "--key", "ada", "--event-key", "door/1"]
+    result = run("send", "order/created", '{"orderId": "7"}', *arguments, "--url", node.url)
+    assert (result.exit_code, result.output) == (0, "01X\n")
+    (asked,) = node.asked
+    assert asked.body == {"name": "order/created", "data": {"orderId": "7"}, "id": "order-7", "ts": 1795168800000}
+    assert asked.headers["x-headrace-key"] == "ada"
+
+
+def test_data_may_come_from_standard_input_or_be_left_out(run: Run, node: FakeNode) -> None:
+    node.answer("POST", "/e/first", {"ids": ["01X"], "status": 200})
+    run("send", "a", "-", "--url", node.url, stdin='{"n": 1}', HEADRACE_EVENT_KEYS="first,second")
+    run("send", "a", "--url", node.url, HEADRACE_EVENT_KEYS="first,second")
+    assert [asked.body for asked in node.asked] == [{"name": "a", "data": {"n": 1}}, {"name": "a", "data": {}}]
+    assert "x-headrace-key" not in node.asked[0].headers
+
+
+def test_data_that_is_no_object_is_refused_before_anything_is_sent(run: Run, node: FakeNode) -> None:
+    for text, reason in (("{orderId: 7}", "is not JSON"), ("[1]", "is not an object")):
+        result = run("send", "order/created", text, "--url", node.url)
+        assert result.exit_code == 2
+        assert reason in result.output
+    assert node.asked == []
+
+
+def test_cancel(run: Run, node: FakeNode) -> None:
+    node.answer("DELETE", "/v1/runs/01R", b"")
+    result = run("cancel", "01R", "--url", node.url)
+    assert (result.exit_code, result.output) == (0, "01R is told to stop\n")
+
+
+def test_keys_come_from_the_flag_or_the_environment(run: Run, node: FakeNode) -> None:
+    node.answer("GET", "/v1/runs", {"data": [], "cursor": None})
+    run("runs", "--url", node.url, HEADRACE_API_KEYS="one,two")
+    run("runs", "--url", node.url, "--api-key", "three", HEADRACE_API_KEYS="one,two")
+    run("runs", "--url", node.url)
+    assert [asked.headers.get("authorization") for asked in node.asked] == ["Bearer one", "Bearer three", None]
+
+
+def test_what_the_node_refuses_is_told_with_its_reason(run: Run, node: FakeNode) -> None:
+    body = {"error": "no run 01R", "status": 404, "code": "run_unknown", "explanation": "gone", "action": "look again"}
+    node.answer("GET", "/v1/runs/01R", body, status=404)
+    result = run("run", "01R", "--url", node.url)
+    assert result.exit_code == 1
+    lines = ["[run_unknown] no run 01R", "  why:   gone", "  do:    look again"]
+    assert result.stderr.splitlines() == lines
+    node.answer("GET", "/v1/runs", b"Authentication failed", status=401)
+    refused = run("runs", "--url", node.url)
+    assert "[http_401] Authentication failed" in refused.stderr
+    assert "--api-key" in refused.stderr
+
+
+def test_another_server_is_recognised(run: Run, node: FakeNode) -> None:
+    node.answer("GET", "/v1/runs", b"<html>hello</html>")
+    result = run("runs", "--url", node.url)
+    assert result.exit_code == 1
+    assert "[not_headrace]" in result.stderr
+
+
+def test_the_port_of_the_settings_is_asked_where_no_url_is_given(run: Run, node: FakeNode) -> None:
+    node.answer("GET", "/v1/runs", {"data": [], "cursor": None})
+    port = node.url.rpartition(":")[2]
+    assert run("runs", HEADRACE_PORT=port).exit_code == 0
+    # A node that listens on every address is asked on this machine.
+    assert run("runs", HEADRACE_PORT=port, HEADRACE_HOST="0.0.0.0").exit_code == 0
