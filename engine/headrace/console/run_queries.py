@@ -1,0 +1,103 @@
+"""Questions about runs, to an open archive."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from headrace.console.run_records import split_records
+from headrace.console.run_rows import COLUMNS, RunRow
+from headrace.records.history import Lifecycle
+from headrace.records.ids import ulid_time
+
+STATUSES = ("Scheduled", "Running", "Completed", "Failed", "Cancelled", "Skipped")
+PHASES = ("queued", "executing", "sleeping", "waiting", "backing_off", "parked", "no_code")
+_COLUMNS = ", ".join(f"runs.{name}" for name in COLUMNS)
+# The newest row with the event's id: one that was delivered twice has two of the same name.
+_EVENT_NAME = "(SELECT name FROM events WHERE events.event_id = runs.event_id LIMIT 1) AS event_name"
+_CHUNK = 200
+
+
+class RunFilter(NamedTuple):
+    """Which runs are asked for; an empty field asks for all."""
+
+    functions: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    event_id: str = ""  # internal, or the sender's
+    since_ms: int = 0
+
+
+class FoundRun(NamedTuple):
+    """A run with all its events' ids and the name of its first event ("" if that is not known)."""
+
+    row: RunRow
+    event_ids: list[str]
+    event_name: str
+
+
+def list_runs(archive: sqlite3.Connection, wanted: RunFilter, before: str) -> Iterator[FoundRun]:
+    """Give runs, newest first, those below the run id `before` if there is one; take as many as needed."""
+    conditions, values = _conditions(archive, wanted)
+    while True:
+        below = [*conditions, "runs.run_id < ?"] if before else conditions
+        where = f"WHERE {' AND '.join(below)}" if below else ""
+        rows = archive.execute(
+            f"SELECT {_COLUMNS}, {_EVENT_NAME} FROM runs {where} ORDER BY runs.run_id DESC LIMIT {_CHUNK}",
+            [*values, before] if before else values,
+        ).fetchall()
+        for row in rows:
+            yield _found(archive, row)
+        if len(rows) < _CHUNK:
+            return
+        before = rows[-1]["run_id"]
+
+
+def _conditions(archive: sqlite3.Connection, wanted: RunFilter) -> tuple[list[str], list[Any]]:
+    conditions: list[str] = []
+    values: list[Any] = []
+    if wanted.functions:
+        conditions.append(f"runs.function_id IN ({', '.join('?' * len(wanted.functions))})")
+        values += wanted.functions
+    if wanted.statuses:
+        # Written out: the index of the runs that have not completed is used only if SQLite sees that it fits.
+        listed = ", ".join(f"'{status}'" for status in STATUSES if status in wanted.statuses)
+        conditions.append(f"runs.status IN ({listed})")
+        if "Completed" not in wanted.statuses:
+            conditions.append("runs.status <> 'Completed'")
+    if wanted.event_id:
+        conditions.append(
+            "runs.run_id IN (SELECT run_id FROM run_causes WHERE event_id = ? UNION SELECT run_id FROM run_causes"
+            " WHERE event_id IN (SELECT event_id FROM events WHERE given_id = ?))"
+        )
+        values += [wanted.event_id, wanted.event_id]
+    if wanted.since_ms:
+        conditions.append("runs.run_id >= ?")
+        values.append(ulid_time(wanted.since_ms))
+    return conditions, values
+
+
+def find_run(archive: sqlite3.Connection, run_id: str) -> FoundRun | None:
+    """Give one run."""
+    row = archive.execute(f"SELECT {_COLUMNS}, {_EVENT_NAME} FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+    return None if row is None else _found(archive, row)
+
+
+def read_run_records(archive: sqlite3.Connection, run_id: str) -> list[Lifecycle]:
+    """Give a run's lifecycle records, in their order."""
+    bodies = archive.execute("SELECT body FROM run_records WHERE run_id = ? ORDER BY id", (run_id,))
+    return split_records(body for (body,) in bodies)
+
+
+def _found(archive: sqlite3.Connection, row: sqlite3.Row) -> FoundRun:
+    run = RunRow(*row[: len(COLUMNS)])
+    event_ids = [run.event_id] if run.event_id else []
+    if run.event_count > 1:
+        causes = archive.execute("SELECT event_id FROM run_causes WHERE run_id = ? ORDER BY event_id", (run.run_id,))
+        event_ids = [event_id for (event_id,) in causes]
+    if run.output_bytes and not run.output:
+        ends = [record for record in read_run_records(archive, run.run_id) if record.kind == "RunEnded"]
+        run = msgspec.structs.replace(run, output=ends[-1].output if ends else "")
+    return FoundRun(run, event_ids, row["event_name"] or "")

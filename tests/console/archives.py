@@ -1,0 +1,66 @@
+"""Archives for the console's tests, filled from histories without a broker, and applications that serve them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+
+from headrace.adapters.seams import Record
+from headrace.console.archive import open_for_writing
+from headrace.console.archive_reader import ArchiveReader
+from headrace.console.projection import Projection
+from headrace.console.server import create_asgi_app
+from headrace.console.status import PartitionStatus
+from tests.console.histories import EVENTS_TOPIC_ID, NOW_MS, TOPICS
+
+
+class FixedClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, now_ms: int = NOW_MS) -> None:
+        self.now_ms = now_ms
+
+    def monotonic_ms(self) -> int:
+        """Return the time."""
+        return self.now_ms
+
+    def wall_ms(self) -> int:
+        """Return the time."""
+        return self.now_ms
+
+
+class ToldStatus:
+    """A node that says what it is told to say."""
+
+    def __init__(self, partitions: int = 4) -> None:
+        self.reason = ""
+        self.rows: list[PartitionStatus] = [
+            {"partition": number, "owner": f"node-{number % 2}", "state": "running", "lag": 0}
+            for number in range(partitions)
+        ]
+
+    def partitions(self) -> Sequence[PartitionStatus]:
+        """List the partitions."""
+        return self.rows
+
+    def ready(self) -> tuple[bool, str]:
+        """Tell whether the node is ready."""
+        return not self.reason, self.reason
+
+
+def fill(path: Path, records: Iterable[Record], *, alive_ms: int = NOW_MS) -> Projection:
+    """Fill an archive; the projection that did it is open and can take more."""
+    projection = Projection(open_for_writing(path), TOPICS, EVENTS_TOPIC_ID)
+    projection.apply(sorted(records, key=lambda record: (record.topic, record.partition, record.offset)))
+    projection.note_ends({}, alive_ms)
+    return projection
+
+
+def serve(path: Path, *, now_ms: int = NOW_MS, **more: Any) -> Starlette:
+    """Make the application over an archive."""
+    return create_asgi_app(
+        **{"archive": ArchiveReader(path), "status": ToldStatus(), "clock": FixedClock(now_ms), **more}
+    )
