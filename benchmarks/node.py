@@ -94,6 +94,11 @@ class BenchNode:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
+    def end(self) -> None:
+        """Leave nothing running, whatever went wrong."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
     def stop(self) -> None:
         """End it in good order."""
         if self._process is not None and self._process.poll() is None:
