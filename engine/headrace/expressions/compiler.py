@@ -146,13 +146,15 @@ class Compiler:
             return lambda scope: equal(left(scope), right(scope), scope[BUDGET_KEY]) is not negated
         if operator in operators.ORDERS:
             order = operators.ORDERS[operator]
-            return lambda scope: order(left(scope), right(scope))
+            if not own:
+                return lambda scope: order(left(scope), right(scope))
+            return lambda scope: order(left(scope), right(scope), scope[BUDGET_KEY])
         if operator == "in":
             self.needs_scope = True
             return lambda scope: operators.contained(left(scope), right(scope), scope[BUDGET_KEY])
         if operator == "+":
             self.needs_scope = True
-            return _sum(left, right)
+            return lambda scope: operators.add(left(scope), right(scope), scope[BUDGET_KEY])
         compute = _ARITHMETIC[operator]
         return lambda scope: compute(left(scope), right(scope))
 
@@ -170,7 +172,7 @@ class Compiler:
             if operator in operators.ORDERS and operator == node.operator:
                 return path_orders_literal(read, operator, right.value)
         elif operator in ("==", "!=") and path_text(right) is not None:
-            return path_equals_path(read, self.compile(right, own), operator == "!=")
+            return path_equals_path(read, self.compile(right, own), operator == "!=", repeated=bool(own))
         elif operator == "in" and isinstance(right, ListLiteral):
             self.compile(right, own)
             literals = [part.value for part in right.parts if isinstance(part, Literal)]
@@ -221,7 +223,7 @@ class Compiler:
             raise mistake(self.option, self.source, node.at, what, width=len(node.name))
         if node.name == "matches" and isinstance(arguments[1], Literal):
             self._check_pattern(arguments[1])
-        elif node.name in ("startsWith", "endsWith", "contains") and path_text(arguments[0]) is not None:
+        elif node.name in ("startsWith", "endsWith", "contains") and path_text(arguments[0]) is not None and not own:
             literal = arguments[1]
             if isinstance(literal, Literal) and type(literal.value) is str:
                 return text_test(self.compile(arguments[0], own), node.name, literal.value)
@@ -329,16 +331,6 @@ def _absorbed(terms: tuple[Closure, ...], scope: Scope, *, decisive: bool) -> An
             return value
     assert failed is not None, "an expression fails alike each time"
     raise failed
-
-
-def _sum(left: Closure, right: Closure) -> Closure:
-    def run(scope: Scope) -> Any:
-        value = operators.add(left(scope), right(scope))
-        if type(value) is str or type(value) is list:
-            spend(scope[BUDGET_KEY], len(value) >> 4)
-        return value
-
-    return run
 
 
 def _applied(name: str, function: Function, arguments: tuple[Closure, ...]) -> Closure:

@@ -47,16 +47,18 @@ class Expression:
     def evaluate(self, bindings: Mapping[str, object], now_ms: int) -> object:
         """Give the value for these variables at this time, as JSON has it (times as RFC 3339, bytes as base64).
 
-        A missing path as the whole result is False, as the SDK protocol has it. What a plain path reads is given as
-        it is, not copied. Raises BadRecord if the expression fails on this data.
+        Each variable is decoded JSON: dicts, lists and scalars; an object with attributes has no paths. A missing
+        path as the whole result is False, as the SDK protocol has it. What a plain path reads is given as it is, not
+        copied. Raises BadRecord if the expression fails on this data.
         """
         try:
-            value: Any = self._run(bindings if self._on_bindings else self._scope(bindings, now_ms))
+            scope: Any = bindings if self._on_bindings else self._scope(bindings, now_ms)
+            value: Any = self._run(scope)
             if type(value) in _SCALARS:
                 return value
             if value is UNKNOWN:
                 return False
-            return value if self._reads_only else plain(value)
+            return value if self._reads_only else plain(value, scope.get(BUDGET_KEY))
         except Failed as failure:
             raise self._failure(str(failure)) from None
         except Exhausted:

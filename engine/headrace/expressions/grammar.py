@@ -132,9 +132,10 @@ class _Builder:
         operator, operand = children
         at = operator.start_pos or 0
         # The grammar has no negative literals; folded here, so that the least int can be written.
-        if operator == "-" and isinstance(operand, Literal) and type(operand.value) in (Int, float):
-            kind: Any = type(operand.value)
-            return Literal(at, kind(-operand.value))  # type: ignore[operator]
+        if operator == "-" and isinstance(operand, Literal):
+            value: Any = operand.value
+            if type(value) is float or (type(value) is Int and value > 0):
+                return Literal(at, type(value)(-value))
         return Unary(at, str(operator), operand)
 
     def name(self, children: list[Token]) -> Token:

@@ -37,12 +37,14 @@ DURATION_NS_MAX: Final = 315_576_000_000 * 1_000_000_000  # protobuf's limit, te
 LENGTH_MAX: Final = 1 << 20  # of a text or list made by +
 _ZERO: Final[dict[type, Any]] = {str: "", bool: False, bytes: b"", Duration: Duration(0), **dict.fromkeys(NUMERIC, 0)}
 
-Order = Callable[[Any, Any], bool]
+Order = Callable[..., bool]
 
 
 def _order(test: Callable[[Any, Any], bool], symbol: str, missing_is_less: bool) -> Order:
-    def compare(left: Any, right: Any) -> bool:
+    def compare(left: Any, right: Any, budget: list[int] | None = None) -> bool:
         kind, other = type(left), type(right)
+        if kind is str and budget is not None:
+            spend(budget, len(left) >> 8)
         if (kind in NUMERIC and other in NUMERIC) or (kind is other and kind in ORDERED):
             return bool(test(left, right))
         if left is UNKNOWN:
@@ -67,7 +69,7 @@ ORDERS: Final[dict[str, Order]] = {
 }
 
 
-def add(left: Any, right: Any) -> Any:
+def add(left: Any, right: Any, budget: list[int]) -> Any:
     """Add numbers or times, join texts and lists; a missing side gives the other, mixed types join as texts."""
     kind, other = type(left), type(right)
     if kind in NUMERIC and other in NUMERIC:
@@ -78,13 +80,13 @@ def add(left: Any, right: Any) -> Any:
         return left
     if kind is other:
         if kind is str or kind is bytes or kind is list:
-            return _short(left + right)
+            return _short(left + right, budget)
         if kind is Duration:
             return duration(int(left) + int(right))
     elif (kind is Timestamp and other is Duration) or (kind is Duration and other is Timestamp):
         return timestamp(int(left) + int(right))
     else:
-        return _short(text(left) + text(right))
+        return _short(text(left, budget) + text(right, budget), budget)
     raise _no_overload("+", left, right)
 
 
@@ -139,8 +141,12 @@ def remainder(left: Any, right: Any) -> Any:
         if not right or math.isinf(left):
             raise Failed("the remainder of a division by zero")
         return math.fmod(double(left), double(right))
-    rest = int(left) - int(right) * _truncated(int(left), int(right))
-    return _tagged(rest, kind) if kind is other and kind is not int else _json_number(rest)
+    quotient = _truncated(int(left), int(right))
+    rest = int(left) - int(right) * quotient
+    if kind is not other or kind is int:
+        return _json_number(rest)
+    _tagged(quotient, kind)  # the remainder fails where the division does
+    return _tagged(rest, kind)
 
 
 def negate(value: Any) -> Any:
@@ -163,9 +169,10 @@ def contained(item: Any, container: Any, budget: list[int]) -> bool:
         return False
     kind = type(container)
     if kind is list:
-        spend(budget, len(container) >> 3)
         if type(item) is str:
+            spend(budget, len(container) >> 3)
             return item in container
+        spend(budget, len(container))
         return any(equal(element, item, budget) for element in container)
     if kind is dict:
         return map_key(item) in container
@@ -238,7 +245,8 @@ def _truncated(dividend: int, divisor: int) -> int:
     return quotient if (dividend < 0) == (divisor < 0) else -quotient
 
 
-def _short(joined: Any) -> Any:
+def _short(joined: Any, budget: list[int]) -> Any:
+    spend(budget, len(joined) >> 4)
     if len(joined) > LENGTH_MAX:
         raise Failed(f"+ made more than {LENGTH_MAX} elements")
     return joined

@@ -308,9 +308,7 @@ class _Reader:
         return False
 
     def bracket_character(self) -> str:
-        character = self.source[self.at : self.at + 1]
-        if not character:
-            raise BadPattern("a [ has no ]")
+        character = self.source[self.at]
         self.at += 1
         return self.escaped_character() if character == "\\" else character
 

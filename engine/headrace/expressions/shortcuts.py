@@ -135,16 +135,17 @@ def path_orders_literal(read: Closure, operator: str, literal: Any) -> Closure:
     return at_least
 
 
-def path_equals_path(left: Closure, right: Closure, negated: bool) -> Closure:
+def path_equals_path(left: Closure, right: Closure, negated: bool, *, repeated: bool) -> Closure:
     """Compare what two paths give: unequal if either leads nowhere, even if the other gives null.
 
-    So `event.data.id == async.data.id` means that both are there, which is what `match` promises.
+    So `event.data.id == async.data.id` means that both are there, which is what `match` promises. What is `repeated`,
+    by a macro, is charged to the budget.
     """
 
     def equals(scope: Scope) -> bool:
         one = left(scope)
         other = right(scope)
-        if type(one) is str:
+        if type(one) is str and not repeated:
             return (one == other) is not negated
         if one is UNKNOWN or other is UNKNOWN:
             return negated

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 
 class Node:
     """One construct of the language; `parts` are the nodes right below it, `nodes` counts it and all below."""
@@ -129,7 +127,3 @@ class MapLiteral(Node):
     """`{key: value}`; its parts are keys and values in turn."""
 
     __slots__ = ()
-
-    def entries(self) -> Iterator[tuple[Node, Node]]:
-        """Give the pairs of key and value."""
-        return zip(self.parts[::2], self.parts[1::2], strict=True)

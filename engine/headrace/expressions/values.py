@@ -132,6 +132,8 @@ def equal(left: Any, right: Any, budget: list[int] | None = None) -> bool:
             return False
         spend(budget, len(left))
         return all(equal(value, right[key], budget) for key, value in left.items())
+    if kind is str and budget is not None:
+        spend(budget, len(left) >> 8)
     return kind is not Unknown and bool(left == right)
 
 
@@ -178,7 +180,7 @@ def duration_text(ns: int) -> str:
     return f"{'-' if ns < 0 else ''}{seconds}{decimals}s"
 
 
-def text(value: Any) -> str:
+def text(value: Any, budget: list[int] | None = None) -> str:
     """Write any value as the text that `+` joins: strings as they are, lists and maps as JSON."""
     kind = type(value)
     if kind is str:
@@ -190,21 +192,27 @@ def text(value: Any) -> str:
     if kind is list or kind is dict:
         import json
 
-        return json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(plain(value, budget), ensure_ascii=False, separators=(",", ":"))
     return "null" if value is None else str(plain(value))
 
 
-def plain(value: Any) -> Any:
-    """Turn a value into what JSON can hold: times as RFC 3339, durations as "1.5s", bytes as base64; containers new."""
+def plain(value: Any, budget: list[int] | None = None) -> Any:
+    """Turn a value into what JSON can hold: times as RFC 3339, durations as "1.5s", bytes as base64; containers new.
+
+    The budget is for values that an expression made: one list may stand in another many times over, and be long
+    when all is written out.
+    """
     kind = type(value)
     if kind in _AS_THEY_ARE:
         return value
     if kind is Int or kind is Uint:
         return int(value)
     if kind is list:
-        return [plain(element) for element in value]
+        spend(budget, len(value) >> 1)
+        return [plain(element, budget) for element in value]
     if kind is dict:
-        return {text(key_value(key)): plain(element) for key, element in value.items()}
+        spend(budget, len(value) >> 1)
+        return {text(key_value(key)): plain(element, budget) for key, element in value.items()}
     if kind is Timestamp:
         return format_iso(value)
     if kind is Duration:
@@ -215,6 +223,4 @@ def plain(value: Any) -> Any:
         return b64encode(value).decode()
     if kind is TypeName:
         return value.name
-    if value is UNKNOWN:
-        return None
     raise Failed(f"a {kind.__name__} is no JSON value")
