@@ -272,7 +272,7 @@ class StepView:
         self.status: str = more["status"]
         self.op: str = more["op"]
         self.attempts = attempts
-        self.output = json.loads(more["output"]) if more.get("output") else None
+        self.output: Any = json.loads(more["output"]) if more.get("output") else None
         self.error: str = more.get("error_name", "")
 
 
@@ -288,7 +288,7 @@ class RunView:
         self.message: str = "" if ended is None else ended.more.get("error_message", "")
         self.stack: str = "" if ended is None else ended.more.get("error_stack", "")
         output = "" if ended is None else ended.more.get("output", "")
-        self.output = json.loads(output) if output else None
+        self.output: Any = json.loads(output) if output else None
         self.live = live
         self.steps: dict[str, StepView] = {}
         for record in records:

@@ -530,7 +530,7 @@ def test_options_of_a_step_that_are_not_there_are_refused() -> None:
     async def body(ctx: Context) -> None:
         for options in ({"timeout": "1s"}, {"retires": 1}, {"retries": -1}):
             with pytest.raises(BadDeclaration) as caught:
-                ctx.step.options(**options)  # type: ignore[arg-type]
+                ctx.step.options(**options)
             seen.append(caught.value.code)
 
     with World([function(body)]) as world:
