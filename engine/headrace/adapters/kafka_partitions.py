@@ -1,15 +1,20 @@
 """What Kafka knows about its partitions, and trimming them: the seam `Partitions`.
 
 The admin client answers on a thread of its own; each answer is posted to the loop. Nothing here blocks.
+
+librdkafka (2.16) sends questions about offsets to the leader that it knows, with the leader's epoch, and learns nothing
+from being refused: after a broker has restarted or a leader has moved it would be refused until its metadata expires, a
+quarter of an hour later. Describing the topic refreshes what it knows, so that is done, and then it is asked again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from headrace.adapters.kafka_admin import open_admin, shut_admin
@@ -18,6 +23,14 @@ from headrace.adapters.kafka_settings import KafkaSettings
 
 _EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_LEADER_MOVED = frozenset(
+    {
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+    }
+)
 
 
 class KafkaPartitions:
@@ -34,15 +47,17 @@ class KafkaPartitions:
 
     def bounds(self, topic: str, partition: int, done: Callable[[tuple[int, int] | None, str | None], None]) -> None:
         """Tell the first offset still there and the next one to be written."""
+        self._ask(topic, partial(self._ask_bounds, TopicPartition(topic, partition)), done)
+
+    def _ask_bounds(self, place: TopicPartition, done: Callable[..., None]) -> None:
         client, question = self._begin(done)
-        place = TopicPartition(topic, partition)
         earliest = client.list_offsets({place: _EARLIEST}, request_timeout=self._timeout_s)[place]
         latest = client.list_offsets({place: _LATEST}, request_timeout=self._timeout_s)[place]
 
         def end(ended: Future[Any]) -> None:
-            error = _error(earliest) or _error(ended)
-            bounds = None if error is not None else (int(earliest.result().offset), int(ended.result().offset))
-            self._end(question, bounds, error)
+            problem = earliest.exception() or ended.exception()
+            bounds = None if problem is not None else (int(earliest.result().offset), int(ended.result().offset))
+            self._end(question, problem, bounds)
 
         earliest.add_done_callback(lambda _: latest.add_done_callback(end))
 
@@ -51,22 +66,42 @@ class KafkaPartitions:
         if before < 0:
             # -1 stands for "everything" in the protocol; nobody here means that.
             raise ValueError(f"an offset is not negative: {before}")
+        place = TopicPartition(topic, partition, before)
+        self._ask(topic, partial(self._ask_trim, place), lambda _, error: done(error))
+
+    def _ask_trim(self, place: TopicPartition, done: Callable[..., None]) -> None:
         client, question = self._begin(done)
-        places = [TopicPartition(topic, partition, before)]
-        answers = client.delete_records(places, request_timeout=self._timeout_s, operation_timeout=self._timeout_s)
+        answers = client.delete_records([place], request_timeout=self._timeout_s, operation_timeout=self._timeout_s)
         for answer in answers.values():
-            answer.add_done_callback(lambda ended: self._end(question, _error(ended)))
+            answer.add_done_callback(lambda ended: self._end(question, ended.exception(), None))
 
     def topic_id(self, topic: str, done: Callable[[str | None, str | None], None]) -> None:
         """Tell the id of a topic, which changes when the topic is deleted and made again."""
+        self._describe(topic, lambda problem, found: done(found, _text(problem)))
+
+    def _describe(self, topic: str, done: Callable[..., None]) -> None:
         client, question = self._begin(done)
         answer = client.describe_topics(TopicCollection([topic]), request_timeout=self._timeout_s)[topic]
 
         def end(ended: Future[Any]) -> None:
-            error = _error(ended)
-            self._end(question, None if error is not None else str(ended.result().topic_id), error)
+            problem = ended.exception()
+            self._end(question, problem, None if problem is not None else str(ended.result().topic_id))
 
         answer.add_done_callback(end)
+
+    def _ask(self, topic: str, ask: Callable[[Callable[..., None]], None], done: Callable[..., None]) -> None:
+        """Ask, and once more if the leader that was asked is not the leader any more."""
+
+        def tell(problem: BaseException | None, found: Any) -> None:
+            done(found, _text(problem))
+
+        def look(problem: BaseException | None, found: Any) -> None:
+            if self._closed or not _leader_moved(problem):
+                tell(problem, found)
+                return
+            self._describe(topic, lambda *_: tell(problem, found) if self._closed else ask(tell))
+
+        ask(look)
 
     def close(self) -> None:
         """Let go of the client when what is being asked has been answered."""
@@ -95,8 +130,11 @@ class KafkaPartitions:
             self._client = None
 
 
-def _error(ended: Future[Any]) -> str | None:
-    problem = ended.exception()
+def _leader_moved(problem: BaseException | None) -> bool:
+    return isinstance(problem, KafkaException) and problem.args[0].code() in _LEADER_MOVED
+
+
+def _text(problem: BaseException | None) -> str | None:
     if problem is None:
         return None
     return str(problem.args[0].str()) if isinstance(problem, KafkaException) else str(problem)
