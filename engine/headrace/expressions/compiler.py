@@ -13,6 +13,7 @@ from typing import Any, Final
 from headrace.expressions import operators
 from headrace.expressions.automaton import automaton
 from headrace.expressions.library import FUNCTIONS, MACROS, METHODS, Function
+from headrace.expressions.logic import all_of, any_of, both
 from headrace.expressions.macros import MACRO_CLOSURES, has_member
 from headrace.expressions.mistakes import mistake, unknown_function, unknown_variable
 from headrace.expressions.paths import path_text
@@ -82,7 +83,7 @@ class Compiler:
                 return self._path(node, own)
             case Logic():
                 terms = tuple(self.compile(term, own) for term in node.terms)
-                return (_both if len(terms) == 2 else _all_of)(terms) if node.operator == "&&" else _any_of(terms)
+                return (both if len(terms) == 2 else all_of)(terms) if node.operator == "&&" else any_of(terms)
             case Unary():
                 operand = self.compile(node.operand, own)
                 if node.operator == "!":
@@ -267,70 +268,6 @@ class Compiler:
 
 
 _MIRRORED: Final = {"==": "==", "!=": "!="}
-
-
-def _both(terms: tuple[Closure, ...]) -> Closure:
-    one, other = terms
-
-    def run(scope: Scope) -> Any:
-        try:
-            value = one(scope)
-        except Failed:
-            return _absorbed(terms, scope, decisive=False)
-        if value is True or truthy(value):
-            return other(scope)
-        return value
-
-    return run
-
-
-def _all_of(terms: tuple[Closure, ...]) -> Closure:
-    def run(scope: Scope) -> Any:
-        value: Any = True
-        try:
-            for term in terms:
-                value = term(scope)
-                if value is not True and not truthy(value):
-                    return value
-        except Failed:
-            return _absorbed(terms, scope, decisive=False)
-        return value
-
-    return run
-
-
-def _any_of(terms: tuple[Closure, ...]) -> Closure:
-    def run(scope: Scope) -> Any:
-        value: Any = False
-        try:
-            for term in terms:
-                value = term(scope)
-                if value is True or truthy(value):
-                    return value
-        except Failed:
-            return _absorbed(terms, scope, decisive=True)
-        return value
-
-    return run
-
-
-def _absorbed(terms: tuple[Closure, ...], scope: Scope, *, decisive: bool) -> Any:
-    """Give the first operand that decides the chain by itself; if there is none, the failure stands.
-
-    `false && failure` and `failure && false` are both false, `true || failure` either way is true (CEL language
-    definition, "Logical Operators").
-    """
-    failed: Failed | None = None
-    for term in terms:
-        try:
-            value = term(scope)
-        except Failed as failure:
-            failed = failed or failure
-            continue
-        if truthy(value) is decisive:
-            return value
-    assert failed is not None, "an expression fails alike each time"
-    raise failed
 
 
 def _applied(name: str, function: Function, arguments: tuple[Closure, ...]) -> Closure:
