@@ -2,11 +2,13 @@
 
 The thread does everything that touches the consumer. It takes commands from a queue between two rounds, so that a
 record read before a command can never be taken for one read after it; librdkafka drops what it had fetched for a
-partition when that is unassigned, paused or assigned anew. A round waits for the first record with `poll` and takes
-the others that are there with `consume(n, 0)`: `consume(n, t)` alone would wait for n records.
+partition when that is unassigned. A round waits for the first record with `poll` and takes the others that are there
+with `consume(n, 0)`: `consume(n, t)` alone would wait for n records.
 
-Back-pressure: a partition with too many bytes on their way to the loop is paused here, and resumed when the loop has
-taken half of them. That is looked at in every round, and never waits for a message that could get lost.
+Back-pressure has two causes. A loop that is late has too many bytes on their way to it: the thread waits. A reading
+that is paused holds too many: the partition is taken off the consumer, and put back when half of them are gone. (The
+client's own `pause` and `resume` are not used: a consumer with nothing else to fetch takes a second to resume, and 5 ms
+to be assigned anew.) Both are looked at in every round; neither waits for a message that could get lost.
 """
 
 from __future__ import annotations
@@ -17,10 +19,10 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from headrace.adapters.kafka_doubts import Doubts
 from headrace.adapters.kafka_loop import ThreadsafeLoop, post
 from headrace.adapters.kafka_reading import Delivery, KafkaReading, Key
 from headrace.adapters.kafka_records import build_records, split_runs
@@ -39,12 +41,13 @@ class ReaderLimits:
     round_records: int = 1000  # about 1.5 ms of the interpreter at a time
     queued_kilobytes: int = 16_384  # fetched by the client ahead of the thread
     fetch_bytes: int = 16 * 1024 * 1024  # of one fetch answer; a single larger record still comes
-    pending_bytes: int = 4 * 1024 * 1024  # of one partition, on their way to the loop
+    loop_bytes: int = 8 * 1024 * 1024  # of all partitions, on their way to the loop
+    pending_bytes: int = 4 * 1024 * 1024  # of one paused partition, held for it
     grace_ms: int = 10_000  # for an error that may pass: a broker that starts knows no topics at first
+    silence_ms: int = 30_000  # after which a partition is looked up: it may be gone
 
 
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION})
-_UNKNOWN = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 # After these the client goes on behind the records that it could not read, and leaves them out.
 _REFUSED = frozenset(
     {
@@ -57,16 +60,7 @@ _REFUSED = frozenset(
         KafkaError.MSG_SIZE_TOO_LARGE,
     }
 )
-
-_LOOK_UP_ENDS = _UNKNOWN | {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.TOPIC_EXCEPTION}
-
-
-class _Doubt(NamedTuple):
-    """What may pass: since when, when it was last seen, what it says. No error: the partition may not be there."""
-
-    since: float
-    seen: float
-    error: KafkaError | None
+_LATE_S = 0.001
 
 
 class Lane:
@@ -79,11 +73,14 @@ class Lane:
         self._limits = limits
         self._commands: deque[tuple[str, KafkaReading]] = deque()
         self._ending = False
-        self.keys: set[Key] = set()  # of the loop: what is being read here
+        # Of the loop: what is being read here, and how many bytes have come.
+        self.keys: set[Key] = set()
+        self._arrived_bytes = 0
         # Below, of the thread only.
+        self._posted_bytes = 0
         self._readings: dict[Key, KafkaReading] = {}
         self._stopped: set[KafkaReading] = set()
-        self._doubts: dict[KafkaReading, _Doubt] = {}
+        self._doubts = Doubts(limits.grace_ms / 1000, limits.silence_ms / 1000)
         self._consumer = Consumer(settings.client(_consumer_settings(group, limits)))
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -106,11 +103,13 @@ class Lane:
         try:
             while not self._ending:
                 self._obey()
+                if self._posted_bytes - self._arrived_bytes > self._limits.loop_bytes:
+                    time.sleep(_LATE_S)
+                    continue
                 self._round()
                 if self._stopped:
-                    self._resume_drained()
-                if self._doubts:
-                    self._settle_doubts()
+                    self._go_on()
+                self._give_up_hopeless()
         except Exception as problem:
             # A reading that ends without a word would hang its partition for ever.
             logger.exception("the thread that reads from Kafka has failed")
@@ -140,8 +139,7 @@ class Lane:
         now = time.monotonic()
         for reading in readings:
             self._readings[reading.key] = reading
-            # The client waits in silence for a topic or partition that is not there.
-            self._doubts[reading] = _Doubt(now, now, None)
+            self._doubts.begin(reading, now)
         try:
             self._consumer.incremental_assign(
                 [TopicPartition(reading.key[0], reading.key[1], reading.position) for reading in readings]
@@ -149,18 +147,19 @@ class Lane:
         except KafkaException as problem:
             for reading in readings:
                 del self._readings[reading.key]
-                del self._doubts[reading]
+                self._doubts.forget(reading)
             text = problem.args[0].str()
             self._hand_over([_failed(reading, ReadFailure.REFUSED, text) for reading in readings])
 
     def _unassign(self, readings: Iterable[KafkaReading]) -> None:
         mine = [reading for reading in readings if self._readings.get(reading.key) is reading]
+        assigned = [TopicPartition(*reading.key) for reading in mine if reading not in self._stopped]
         for reading in mine:
             del self._readings[reading.key]
             self._stopped.discard(reading)
-            self._doubts.pop(reading, None)
-        if mine:
-            self._consumer.incremental_unassign([TopicPartition(*reading.key) for reading in mine])
+            self._doubts.forget(reading)
+        if assigned:
+            self._consumer.incremental_unassign(assigned)
 
     def _round(self) -> None:
         first = self._consumer.poll(self._limits.idle_ms / 1000)
@@ -178,7 +177,7 @@ class Lane:
         self._hand_over(deliveries)
         for delivery in deliveries:
             reading = delivery.reading
-            if reading.pending_bytes > self._limits.pending_bytes and reading not in self._stopped:
+            if reading.holding and reading.pending_bytes > self._limits.pending_bytes:
                 self._stop(reading)
 
     def _gather(self, messages: list[Message], deliveries: list[Delivery]) -> None:
@@ -193,7 +192,8 @@ class Lane:
                     continue
             reading.position = records[-1].offset + 1
             reading.posted_bytes += size
-            self._doubts.pop(reading, None)
+            self._posted_bytes += size
+            self._doubts.forget(reading)
             deliveries.append(Delivery(reading, records, size, None, ""))
 
     def _take_error(self, message: Message, error: KafkaError, deliveries: list[Delivery]) -> None:
@@ -205,58 +205,25 @@ class Lane:
             self._unassign([reading])
             deliveries.append(_failed(reading, failure, error.str()))
         elif code != KafkaError._PARTITION_EOF:
-            now = time.monotonic()
-            since = self._doubts[reading].since if reading in self._doubts else now
-            self._doubts[reading] = _Doubt(since, now, error)
+            self._doubts.note(reading, error, time.monotonic())
 
-    def _settle_doubts(self) -> None:
-        """Give up the readings whose errors have not passed."""
+    def _give_up_hopeless(self) -> None:
         now = time.monotonic()
-        grace_s = self._limits.grace_ms / 1000
-        for reading, doubt in list(self._doubts.items()):
-            if now - doubt.since < grace_s:
-                continue
-            if doubt.error is not None and doubt.error.code() not in _UNKNOWN:
-                # Such an error comes again every half second while it lasts.
-                failure = ReadFailure.REFUSED if now - doubt.seen < grace_s / 2 else None
-                text = doubt.error.str()
-            else:
-                error = self._look_up(reading.key)
-                if error is not None and error.code() not in _LOOK_UP_ENDS:
-                    self._doubts[reading] = _Doubt(now, now, error)  # nobody can tell now: ask again later
-                    continue
-                failure = _failure_of(error)
-                text = error.str() if error is not None else ""
-            del self._doubts[reading]
-            if failure is not None:
-                self._unassign([reading])
-                self._hand_over([_failed(reading, failure, text)])
-
-    def _look_up(self, key: Key) -> KafkaError | None:
-        """Ask whether the partition is there; None when it is."""
-        topic, partition = key
-        try:
-            found = self._consumer.list_topics(topic, timeout=1.0).topics.get(topic)
-        except KafkaException as problem:
-            error: KafkaError = problem.args[0]
-            return error
-        if found is None:
-            return KafkaError(KafkaError._UNKNOWN_TOPIC)
-        if found.error is None and partition not in found.partitions:
-            return KafkaError(KafkaError._UNKNOWN_PARTITION, f"{topic} has no partition {partition}")
-        missing: KafkaError | None = found.error
-        return missing
+        self._doubts.notice_silence(self._readings.values(), now)
+        for reading, failure, text in self._doubts.settle(self._consumer, now):
+            self._unassign([reading])
+            self._hand_over([_failed(reading, failure, text)])
 
     def _stop(self, reading: KafkaReading) -> None:
         if self._readings.get(reading.key) is reading:
-            self._consumer.pause([TopicPartition(*reading.key)])
+            self._consumer.incremental_unassign([TopicPartition(*reading.key)])
             self._stopped.add(reading)
 
-    def _resume_drained(self) -> None:
+    def _go_on(self) -> None:
         drained = [reading for reading in self._stopped if reading.pending_bytes <= self._limits.pending_bytes // 2]
         if drained:
             self._stopped.difference_update(drained)
-            self._consumer.resume([TopicPartition(*reading.key) for reading in drained])
+            self._assign(drained)
 
     def _hand_over(self, deliveries: list[Delivery]) -> None:
         if deliveries and not post(self._loop, self._deliver, deliveries):
@@ -265,18 +232,13 @@ class Lane:
     def _deliver(self, deliveries: list[Delivery]) -> None:
         """Run on the loop: give each reading what came for it."""
         for index, delivery in enumerate(deliveries):
+            self._arrived_bytes += delivery.size
             try:
                 delivery.reading.accept(delivery)
             except BaseException:
                 # One reading's mistake must not swallow the records of the others.
                 self._loop.call_soon(self._deliver, deliveries[index + 1 :])
                 raise
-
-
-def _failure_of(error: KafkaError | None) -> ReadFailure | None:
-    if error is None:
-        return None
-    return ReadFailure.UNKNOWN_TOPIC if error.code() in _UNKNOWN else ReadFailure.REFUSED
 
 
 def _failed(reading: KafkaReading, failure: ReadFailure, text: str) -> Delivery:

@@ -68,6 +68,11 @@ class KafkaReading:
         self.posted_bytes = 0
 
     @property
+    def holding(self) -> bool:
+        """Whether what arrives is kept for later."""
+        return self._paused or bool(self._held)
+
+    @property
     def pending_bytes(self) -> int:
         """How much has been read and not yet been taken."""
         return self.posted_bytes - self.taken_bytes
