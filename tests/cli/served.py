@@ -64,6 +64,12 @@ class Served:
         with _open(f"{self.url}{path}{'?' if query else ''}{urlencode(query)}", timeout=10) as answer:
             return json.loads(answer.read())
 
+    def metric(self, name: str) -> float:
+        """Read one number of /metrics."""
+        with _open(f"{self.url}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        return float(next(line.split()[1] for line in text.splitlines() if line.startswith(f"{name} ")))
+
     def send(self, name: str, /, **data: Any) -> str:
         """Send an event over HTTP; its id."""
         body = json.dumps({"name": name, "data": data}).encode()

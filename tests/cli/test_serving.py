@@ -6,12 +6,15 @@ import json
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.error import HTTPError
 from uuid import uuid4
 
 import psutil
 import pytest
+from click.testing import CliRunner
 from confluent_kafka import Producer
 
+from headrace.cli.commands import headrace
 from tests.cli.served import DEADLINE_S, Served
 
 pytestmark = pytest.mark.kafka
@@ -122,6 +125,9 @@ def test_a_run_goes_on_after_ctrl_c_in_its_sleep(serve: Serve, notes: Callable[[
         assert "code=stopped" in served.printed
     assert notes() == ["first"]
     with serve() as served:
+        # What is remembered of the time before the restart makes nobody ready.
+        served.until_ready()
+        assert served.metric("headrace_partitions_running") == 4
         assert served.run_of(event_id, status="Completed")["output"] == ["first", "second"]
         assert served.stop() == 0
     assert notes() == ["first", "second"]
@@ -210,10 +216,6 @@ def test_the_retry_interval_of_dev_stands_for_every_back_off(serve: Serve) -> No
 def test_a_run_is_cancelled_from_outside(serve: Serve) -> None:
     with serve() as served:
         run = served.run_of(served.until_ready().send("parcel/left", **{"for": "1h"}), phase="sleeping")
-        from click.testing import CliRunner
-
-        from headrace.cli.commands import headrace
-
         result = CliRunner().invoke(headrace, ["cancel", run["run_id"], "--url", served.url])
         assert result.exit_code == 0, result.output
         served.run_of(run["event_id"], status="Cancelled")
@@ -235,6 +237,35 @@ def test_start_runs_several_processes_that_end_together(serve: Serve) -> None:
         assert served.ended() == 1
         assert "ended by itself, status 137" in served.printed
         assert psutil.wait_procs(nodes, timeout=DEADLINE_S)[1] == []
+
+
+def test_two_nodes_of_one_name_cannot_both_live(serve: Serve) -> None:
+    with serve("start", "--instance-id", "twin") as first:
+        first.until_ready()
+        with serve("start", "--instance-id", "twin", "--data-dir", "other") as second:
+            second.until_ready()
+            assert first.ended() == 1
+            assert "[expelled]" in first.printed
+            assert second.run_of(second.send("parcel/opened", name="Ada"), status="Completed")
+            assert second.stop() == 0
+
+
+def test_the_api_needs_its_keys_beyond_loopback(serve: Serve) -> None:
+    keys = {"HEADRACE_EVENT_KEYS": "front", "HEADRACE_API_KEYS": "back", "HEADRACE_SIGNING_KEY": "signkey-test-00"}
+    with serve("start", "--host", "0.0.0.0", **keys) as served:
+        served.until_ready()
+        with pytest.raises(HTTPError) as refused:
+            served.send("parcel/opened", name="Ada")
+        refused.value.close()
+        assert refused.value.code == 401
+        arguments = ["send", "parcel/opened", '{"name": "Ada"}', "--url", served.url]
+        sent = CliRunner().invoke(headrace, arguments, env=keys)
+        assert sent.exit_code == 0, sent.output
+        denied = CliRunner().invoke(headrace, ["runs", "--url", served.url], env={"HEADRACE_API_KEYS": ""})
+        assert "[api_key_required]" in denied.output
+        listed = CliRunner().invoke(headrace, ["runs", "--url", served.url], env=keys)
+        assert listed.exit_code == 0, listed.output
+        assert not [key for key in keys.values() if key in served.printed]
 
 
 def test_another_number_of_partitions_is_refused(serve: Serve) -> None:

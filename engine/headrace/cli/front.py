@@ -36,8 +36,9 @@ _CANCEL_S = 10.0
 class NodeStatus:
     """What a node says of itself and its cluster, in the console's words."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, name: str) -> None:
         self._node = node
+        self._name = name
 
     def partitions(self) -> Sequence[PartitionStatus]:
         """List every partition, as its owner told last."""
@@ -53,14 +54,26 @@ class NodeStatus:
 
     def ready(self) -> tuple[bool, str]:
         """Tell whether every partition assigned here runs, and if not, why."""
-        return self._node.ready()
+        is_ready, reason = self._node.ready()
+        if is_ready and not self._node.owned:
+            # What is known may be from before a restart: then these are about to come.
+            awaited = [row.partition for row in self._node.partition_rows() if row.owner in ("", self._name)]
+            if awaited:
+                return False, f"the group has not shared out the partitions yet: {', '.join(map(str, awaited))}"
+        return is_ready, reason
 
 
 class Front:
     """The HTTP side of one node, from `start` to `stop`."""
 
     def __init__(
-        self, plan: Plan, settings: KafkaSettings, found: TopicsFound, folder: DataFolder, parts: Assembly
+        self,
+        plan: Plan,
+        settings: KafkaSettings,
+        found: TopicsFound,
+        folder: DataFolder,
+        parts: Assembly,
+        status: NodeStatus,
     ) -> None:
         self._parts = parts
         topics = parts.topics
@@ -76,7 +89,7 @@ class Front:
         access = access_of(plan.keys, plan.host)
         self._app = create_asgi_app(
             archive=self._archive,
-            status=NodeStatus(parts.node),
+            status=status,
             clock=parts.clock,
             door=EventDoor(
                 parts.outbox, topics.events, found.topics[topics.events].partitions, parts.clock, access=access

@@ -71,3 +71,5 @@ class Group(click.Group):
             return super().invoke(ctx)
         except HeadraceError as error:
             raise Refusal(error) from error
+        except KeyboardInterrupt:
+            ctx.exit(130)

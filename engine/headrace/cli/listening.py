@@ -1,4 +1,4 @@
-"""The node's HTTP side: a port that is taken is told at once, and uvicorn runs on the loop that the node has."""
+"""The node's port: one that is taken is told at once, and uvicorn serves it on the loop that the node has."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 _LAST_ANSWERS_S = 2  # that are on their way when the server stops
 _KEEP_ALIVE_S = 30
+_BACKLOG = 1024
 
 
 def take_port(host: str, port: int) -> socket.socket:
-    """Bind a port, so that nobody else takes it; nobody can connect yet. Raises NotReady."""
+    """Listen on a port, so that nobody else takes it; who connects waits until the server runs. Raises NotReady."""
     bare = host.strip("[]")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -33,6 +34,8 @@ def take_port(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
+        # Binding alone does not keep others out, where both allow that the address is used again.
+        bound.listen(_BACKLOG)
     except OSError as problem:
         bound.close()
         raise _not_listening(host, port, problem) from None
@@ -59,6 +62,7 @@ class WebServer:
             server_header=False,
             proxy_headers=False,
             lifespan="auto",
+            backlog=_BACKLOG,
             timeout_graceful_shutdown=_LAST_ANSWERS_S,
             timeout_keep_alive=_KEEP_ALIVE_S,
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from headrace.adapters.kafka_settings import KafkaSettings
-from headrace.cli.keys import Keys
+from headrace.cli.keys import Keys, is_loopback
 
 
 @dataclass(frozen=True)
@@ -34,3 +34,8 @@ class Plan:
     def url(self) -> str:
         """Tell where people find the node."""
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    @property
+    def local_url(self) -> str:
+        """Tell where programs on this machine find it."""
+        return self.url if is_loopback(self.host) else f"http://127.0.0.1:{self.port}"

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from headrace.adapters.data_folder import DataFolder
 from headrace.adapters.embedded_kafka import EmbeddedKafka
+from headrace.adapters.kafka_connection import check_connection
 from headrace.adapters.kafka_settings import KafkaSettings
 from headrace.adapters.kafka_topics import TopicsFound, ensure_topics
 from headrace.cli.assembly import Assembly, NodeSettings, assemble, with_retry_interval
 from headrace.cli.banner import print_banner
-from headrace.cli.front import Front
+from headrace.cli.front import Front, NodeStatus
 from headrace.cli.groups import show_error
 from headrace.cli.listening import take_port
 from headrace.cli.loading import Loaded, Loader
@@ -27,34 +29,28 @@ from headrace.cli.plan import Plan
 from headrace.cli.processes import stop_with_parent
 from headrace.cli.reloading import FileWatch
 from headrace.cli.restoring import RestoreWatch, standing_of
-from headrace.cli.stopping import Stop, leave
-from headrace.errors import BadDeclaration, HeadraceError, NotReady
+from headrace.cli.stopping import Stop, aside, leave
+from headrace.errors import BadDeclaration, HeadraceError, LogUnavailable, NotReady
 from headrace.functions import Function
 
-_HANDOVER_S = 10.0  # a restart overlaps its predecessor by that much at most
+_HANDOVER_S = 5.0  # a restart overlaps its predecessor by that much at most
 _DRAIN_S = 30.0
 _LOOK_S = 0.5
+_AWAIT_QUIETLY_MS = 1_000
+_AWAIT_MS = 30_000
 
 
 def serve(plan: Plan) -> int:
     """Serve the node until it is told to stop; the exit status. Raises HeadraceError for what is in the way."""
     plan.keys.check(plan.host)
+    # Functions that send events by HTTP send them here, unless they are told otherwise.
+    os.environ.setdefault("HEADRACE_URL", plan.local_url)
     loader = Loader(plan.targets)
     loaded = loader.load()
-    bound = take_port(plan.host, plan.port) if plan.http else None
-    try:
-        folder = DataFolder(plan.data_dir, wait_s=_HANDOVER_S)
-        try:
-            status = _run(Serving(plan, loader, loaded, folder, bound).run())
-        finally:
-            folder.close()
-    finally:
-        if bound is not None:
-            bound.close()
-    if any(thread.name.startswith("headrace") and thread.is_alive() for thread in threading.enumerate()):
-        # User code that blocks on a thread would hold the process for as long as it likes.
-        leave(status)
-    return status
+    with ExitStack() as held:
+        bound = held.enter_context(closing(take_port(plan.host, plan.port))) if plan.http else None
+        folder = held.enter_context(closing(DataFolder(plan.data_dir, wait_s=_HANDOVER_S)))
+        return _run(Serving(plan, loader, loaded, folder, bound).run())
 
 
 def _run(main: Coroutine[Any, Any, int]) -> int:
@@ -63,8 +59,27 @@ def _run(main: Coroutine[Any, Any, int]) -> int:
         import uvloop
 
         loops = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=loops) as runner:
-        return runner.run(main)
+    runner = asyncio.Runner(loop_factory=loops)
+    try:
+        status = runner.run(main)
+    except HeadraceError as error:
+        if not _threads_linger():
+            runner.close()
+            raise
+        show_error(error)
+        leave(1)
+    if _threads_linger():
+        leave(status)
+    runner.close()
+    return status
+
+
+def _threads_linger() -> bool:
+    """Say whether user code still blocks a thread: Python would wait for it, for as long as it likes."""
+    return any(
+        thread.is_alive() and not thread.daemon and thread is not threading.main_thread()
+        for thread in threading.enumerate()
+    )
 
 
 class Serving:
@@ -117,11 +132,17 @@ class Serving:
 
     def _ensure_topics(self, settings: KafkaSettings) -> TopicsFound:
         plan = self._plan
+        if self._kafka is None:
+            try:
+                check_connection(settings, _AWAIT_QUIETLY_MS)
+            except LogUnavailable as error:
+                tell("kafka_awaited", f"{error.what}: {error.why}; waiting for it for {_AWAIT_MS // 1000} s")
+                check_connection(settings, _AWAIT_MS)
         return ensure_topics(settings, plan.prefix, plan.partitions, default_partitions=plan.default_partitions)
 
     async def _stop_kafka(self) -> None:
         if self._kafka is not None:
-            await asyncio.to_thread(self._kafka.stop)
+            await aside(asyncio.get_running_loop(), self._kafka.stop)
 
     # --- the node -----------------------------------------------------------------------------------------------
 
@@ -133,11 +154,12 @@ class Serving:
         functions = self._functions(self._loaded)
         parts = assemble(node_settings, found, folder, functions, self._tell)
         front = None
+        status = NodeStatus(parts.node, node_settings.instance_id)
         restore_watch = RestoreWatch(asyncio.get_running_loop(), parts.clock, lambda: standing_of(parts.node.owned))
         try:
             parts.node.start(_apps(self._loaded), _definitions(functions))
             if self._bound is not None:
-                front = Front(plan, settings, found, folder, parts)
+                front = Front(plan, settings, found, folder, parts, status)
                 await front.start(self._bound)
             if plan.reload:
                 self._files = FileWatch(
@@ -148,20 +170,19 @@ class Serving:
                 # What is there now stays; looking through it again and again would stall turns.
                 gc.collect()
                 gc.freeze()
-            await self._watch(parts)
+            await self._watch(parts, status)
         finally:
             restore_watch.close()
             await self._stop_node(parts, front)
 
-    async def _watch(self, parts: Assembly) -> None:
+    async def _watch(self, parts: Assembly, status: NodeStatus) -> None:
         """Look after what cannot speak for itself, until the stop."""
         while not self._stop.asked:
             parts.renew_dead()
-            if not self._was_ready and parts.node.ready()[0]:
+            if not self._was_ready and status.ready()[0]:
                 self._was_ready = True
-                tell(
-                    "ready", f"this node runs {len(parts.node.owned)} of {len(parts.node.partition_rows())} partitions"
-                )
+                owned, rows = parts.node.owned, parts.node.partition_rows()
+                tell("ready", f"this node runs {len(owned)} of {len(rows)} partitions")
             if self._kafka is not None:
                 try:
                     self._kafka.raise_if_dead()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -60,14 +61,17 @@ def start(
     from headrace.cli.keys import Keys
     from headrace.cli.logs import set_up_logging
     from headrace.cli.plan import Plan
+    from headrace.cli.processes import PIPE_VARIABLE, node_commands, run_processes
 
     variables = file_settings(ctx).variables("start")
-    set_up_logging(variables, node=instance_id or "")
+    # Where several write to one terminal, each line says who.
+    set_up_logging(variables, node=data_dir.name if PIPE_VARIABLE in os.environ else "")
     keys = Keys.load(variables)
     keys.check(host)
     if processes > 1:
-        from headrace.cli.processes import node_commands, run_processes
+        from headrace.adapters.data_folder import make_private
 
+        make_private(data_dir)
         given = {"--kafka": kafka, "--prefix": prefix, "--host": host, "--port": port, "--partitions": partitions}
         arguments = [*targets, *(word for name, value in given.items() if value for word in (name, str(value)))]
         ctx.exit(run_processes(node_commands(arguments, data_dir, processes, instance_id)))

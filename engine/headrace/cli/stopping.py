@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -48,21 +48,8 @@ class Stop:
         await self._asked.wait()
 
     async def unless(self, call: Callable[[], T]) -> T | None:
-        """Run something that blocks on a thread and wait for it, or for the stop: then None, and it is left to itself.
-
-        The thread does not hold up the end of the process.
-        """
-        done: asyncio.Future[T] = self._loop.create_future()
-
-        def run() -> None:
-            try:
-                result = call()
-            except BaseException as problem:
-                post(self._loop, _fail, done, problem)
-            else:
-                post(self._loop, _succeed, done, result)
-
-        threading.Thread(target=run, name="start", daemon=True).start()
+        """Run something that blocks, on a thread, and wait for it or for the stop: then None, and it is left alone."""
+        done = aside(self._loop, call)
         asked = asyncio.ensure_future(self._asked.wait())
         either: set[asyncio.Future[Any]] = {done, asked}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -80,7 +67,23 @@ class Stop:
         leave(128 + number)
 
 
-def leave(status: int) -> None:
+def aside(loop: asyncio.AbstractEventLoop, call: Callable[[], T]) -> asyncio.Future[T]:
+    """Run something that blocks on a thread that does not hold up the end of the process."""
+    done: asyncio.Future[T] = loop.create_future()
+
+    def run() -> None:
+        try:
+            result = call()
+        except BaseException as problem:
+            post(loop, _fail, done, problem)
+        else:
+            post(loop, _succeed, done, result)
+
+    threading.Thread(target=run, name="aside", daemon=True).start()
+    return done
+
+
+def leave(status: int) -> NoReturn:
     """End the process now, whatever its threads are doing."""
     sys.stdout.flush()
     sys.stderr.flush()
