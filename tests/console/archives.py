@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 
 from headrace.adapters.seams import Record
-from headrace.console.archive import open_for_writing
+from headrace.console import archive as archives
 from headrace.console.archive_reader import ArchiveReader
 from headrace.console.projection import Projection
 from headrace.console.server import create_asgi_app
@@ -51,6 +52,31 @@ class ToldStatus:
         return not self.reason, self.reason
 
 
+_T = TypeVar("_T", sqlite3.Connection, ArchiveReader)
+_opened: list[sqlite3.Connection | ArchiveReader] = []
+
+
+def _kept(opened: _T) -> _T:
+    _opened.append(opened)
+    return opened
+
+
+def close_all() -> None:
+    """Close what was opened here; `conftest.py` calls this behind every test."""
+    while _opened:
+        _opened.pop().close()
+
+
+def open_for_writing(path: Path) -> sqlite3.Connection:
+    """Open an archive for writing until the end of the test."""
+    return _kept(archives.open_for_writing(path))
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """Open an archive for reading until the end of the test."""
+    return _kept(archives.open_for_reading(path))
+
+
 def fill(path: Path, records: Iterable[Record], *, alive_ms: int = NOW_MS) -> Projection:
     """Fill an archive; the projection that did it is open and can take more."""
     projection = Projection(open_for_writing(path), TOPICS, EVENTS_TOPIC_ID)
@@ -62,5 +88,5 @@ def fill(path: Path, records: Iterable[Record], *, alive_ms: int = NOW_MS) -> Pr
 def serve(path: Path, *, now_ms: int = NOW_MS, **more: Any) -> Starlette:
     """Make the application over an archive."""
     return create_asgi_app(
-        **{"archive": ArchiveReader(path), "status": ToldStatus(), "clock": FixedClock(now_ms), **more}
+        **{"archive": _kept(ArchiveReader(path)), "status": ToldStatus(), "clock": FixedClock(now_ms), **more}
     )

@@ -18,6 +18,7 @@ _CODES = tuple(
     _LONG if name in _LONGS else _STRINGS if name == "event_ids" else _STRING
     for name in Lifecycle.__struct_fields__[1:]
 )
+_HEAD: list[Any] = ["RunScheduled", 0, 0, 0, "", ""]  # fields that `Lifecycle` has no defaults for, at their zero
 # Marker and fingerprint of single-object encoding, and the kind. What the general reader took once is known here then,
 # so the fingerprint has one owner.
 _HEADER_BYTES = 10
@@ -57,6 +58,8 @@ def read_lifecycle(value: bytes) -> Lifecycle:
                 found.append(texts)
         if length - at != len(_CODES) + 1 - len(found):
             raise IndexError(at)
+        if len(found) < len(_HEAD):
+            found += _HEAD[len(found) :]
         return Lifecycle(*found)
     except (IndexError, UnicodeDecodeError, TypeError):
         raise _unreadable(length) from None
