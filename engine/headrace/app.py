@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import quote, urlsplit
@@ -19,6 +18,8 @@ from headrace.functions.declare import check_id
 
 if TYPE_CHECKING:
     import logging
+
+    from headrace.testing import TestApp
 
 F = TypeVar("F", bound=Callable[..., Any])
 AnEvent = Event | Mapping[str, Any]
@@ -148,9 +149,11 @@ class App:
                 time.sleep(pause_s)
         return ids
 
-    def test(self, **options: Any) -> Any:
+    def test(self, *, evict: str | None = None) -> TestApp:
         """Run the app on virtual time in this process, without Kafka: `with app.test() as t: t.send(…)`."""
-        return import_module("headrace.testing").TestApp(self, **options)
+        from headrace.testing import TestApp
+
+        return TestApp(self, evict=evict)
 
     def _requests(self, events: AnEvent | Sequence[AnEvent]) -> list[_Request]:
         several = [events] if isinstance(events, Event | Mapping) else list(events)

@@ -55,7 +55,7 @@ def test_a_mistake_names_the_place_the_reason_and_the_remedy() -> None:
 
     for options in ({"trigger": "ord*"}, {"trigger": OnEvent("x", if_="((")}, {"trigger": "x", "retires": 3}):
         with pytest.raises(BadDeclaration) as caught:
-            app.function("f", **options)(process)  # type: ignore[arg-type]
+            app.function("f", **options)(process)
         text = str(caught.value)
         assert f"where: {__file__}:{process.__code__.co_firstlineno}" in text
         assert "why:" in text
@@ -67,8 +67,9 @@ def test_a_mistake_names_the_place_the_reason_and_the_remedy() -> None:
 def test_what_this_version_does_not_keep_is_refused(option: str) -> None:
     async def process(ctx: Context) -> None: ...
 
+    options: dict[str, Any] = {"trigger": "x", option: 1}
     with pytest.raises(BadDeclaration) as caught:
-        App("shop").function("f", trigger="x", **{option: 1})(process)
+        App("shop").function("f", **options)(process)
     assert caught.value.code == "option_not_available"
 
 
