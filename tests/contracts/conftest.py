@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.contracts.memory_world import MemoryWorld
 from tests.contracts.worlds import KafkaWorld, World
 
 
-@pytest.fixture(params=[pytest.param("kafka", marks=pytest.mark.kafka)])
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    world = KafkaWorld(request.getfixturevalue("kafka_bootstrap"))
+    world = MemoryWorld() if request.param == "memory" else KafkaWorld(request.getfixturevalue("kafka_bootstrap"))
     yield world
     world.close()

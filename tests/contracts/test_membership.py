@@ -113,6 +113,7 @@ def test_what_is_handed_over_is_assigned_elsewhere_only_after_it_was_let_go(worl
     assert not second.owned & moving
     assert not any(first.membership.holds(partition) for partition in moving)
     first.holding_back[0]()
+    first.holding_back = None
     world.until(lambda: second.owned == moving)
 
 
@@ -124,6 +125,7 @@ def test_a_member_that_never_lets_go_is_not_waited_for_for_ever(world: World) ->
     second = Node(world, f"group.{topic}", "b", topic)
     world.until(lambda: len(second.owned) == 2)
     assert first.holding_back
+    first.holding_back = None
 
 
 def test_a_member_that_leaves_gives_everything_back_at_once(world: World) -> None:
