@@ -73,16 +73,18 @@ def fold(row: RunRow, record: Lifecycle) -> None:
     kind = record.kind
     if record.at_ms > row.last_ms:
         row.last_ms = record.at_ms
+    if record.event_ids:  # the record that makes a run: its RunScheduled, or the RunEnded of one that was over at once
+        row.queued_ms = record.started_ms or record.at_ms
+        row.event_count = len(record.event_ids)
+        row.event_id = record.event_ids[0]
+        if record.phase in ("executing", ""):
+            _start(row, row.queued_ms)
     if kind == "RunEnded":
         _end(row, record)
         return
-    if kind == "RunScheduled":
-        row.queued_ms = record.at_ms
-        row.event_count = len(record.event_ids)
-        row.event_id = record.event_ids[0] if record.event_ids else ""
     phase = phase_after(record)
     if phase is not None:
-        if record.phase == "executing":
+        if record.phase == "executing" and not record.event_ids:
             _start(row, record.at_ms)
         _change_phase(row, record, phase)
 
