@@ -36,6 +36,24 @@ def test_a_run_that_waits_in_the_queue_is_scheduled_and_not_started() -> None:
     assert (row.status, row.phase, row.queued_ms, row.started_ms) == ("Running", "executing", NOW_MS, NOW_MS + 70)
 
 
+def test_a_run_that_was_over_at_once_is_one_record_and_shows_its_cause_and_its_times() -> None:
+    ended = Lifecycle(
+        "RunEnded",
+        NOW_MS + 3,
+        1,
+        7,
+        "01K00000000000000000000009",
+        "shop-order",
+        event_ids=["01K00000000000000000000001"],
+        status="Completed",
+        started_ms=NOW_MS,
+        output="null",
+    )
+    row = folded([ended])
+    assert (row.status, row.event_id, row.event_count) == ("Completed", "01K00000000000000000000001", 1)
+    assert (row.queued_ms, row.started_ms, row.ended_ms) == (NOW_MS, NOW_MS, NOW_MS + 3)
+
+
 def test_a_sleep_and_its_end() -> None:
     history, run = begin()
     run.sleep("nap", NOW_MS + 10, NOW_MS + 500, over=False)
