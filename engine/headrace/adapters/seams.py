@@ -129,9 +129,7 @@ class Reader(Protocol):
 class Partitions(Protocol):
     """What the log knows about its partitions, and trimming. Callbacks get (result, error text)."""
 
-    def bounds(
-        self, topic: str, partition: int, done: Callable[[tuple[int, int] | None, str | None], None]
-    ) -> None:
+    def bounds(self, topic: str, partition: int, done: Callable[[tuple[int, int] | None, str | None], None]) -> None:
         """(first offset still there, next offset to be written)."""
         ...
 
