@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from headrace.records.ids import ulid_time
 
-_CHUNK = 100
 _COLUMNS = "id, event_id, name, given_id, ts_ms, received_ms, record_key, topic_partition, topic_offset, body"
 
 
@@ -71,9 +70,11 @@ class Place(NamedTuple):
 
 def list_events(archive: sqlite3.Connection, wanted: EventFilter, before: Place | None) -> Iterator[FoundEvent]:
     """Give events, newest first, those below `before` if it is given; take as many as needed."""
-    conditions, values = [], []
+    conditions: list[str] = []
+    values: list[Any] = []
     if wanted.name.endswith("*"):
-        conditions.append("name >= ? AND name < ?")
+        # Not by the index of names (that is what + says): they would have to be sorted by time then.
+        conditions.append("+name >= ? AND +name < ?")
         values += [wanted.name[:-1], wanted.name[:-1] + "\U0010ffff"]
     elif wanted.name:
         conditions.append("name = ?")
@@ -84,17 +85,12 @@ def list_events(archive: sqlite3.Connection, wanted: EventFilter, before: Place 
     if wanted.until_ms:
         conditions.append("event_id < ?")
         values.append(ulid_time(wanted.until_ms + 1))
-    while True:
-        place: list[Any] = [] if before is None else [before.event_id, before.event_id, before.number]
-        below = conditions if before is None else [*conditions, "event_id <= ? AND (event_id < ? OR id < ?)"]
-        where = f"WHERE {' AND '.join(below)}" if below else ""
-        rows = archive.execute(
-            f"SELECT {_COLUMNS} FROM events {where} ORDER BY event_id DESC, id DESC LIMIT {_CHUNK}", [*values, *place]
-        ).fetchall()
-        yield from (FoundEvent(*row) for row in rows)
-        if len(rows) < _CHUNK:
-            return
-        before = Place(rows[-1]["event_id"], rows[-1]["id"])
+    if before is not None:
+        conditions.append("event_id <= ? AND (event_id < ? OR id < ?)")
+        values += [before.event_id, before.event_id, before.number]
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    for row in archive.execute(f"SELECT {_COLUMNS} FROM events {where} ORDER BY event_id DESC, id DESC", values):
+        yield FoundEvent(*row)
 
 
 def find_event(archive: sqlite3.Connection, event_id: str) -> FoundEvent | None:

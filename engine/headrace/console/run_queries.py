@@ -18,7 +18,6 @@ PHASES = ("queued", "executing", "sleeping", "waiting", "backing_off", "parked",
 _COLUMNS = ", ".join(f"runs.{name}" for name in COLUMNS)
 # The newest row with the event's id: one that was delivered twice has two of the same name.
 _EVENT_NAME = "(SELECT name FROM events WHERE events.event_id = runs.event_id LIMIT 1) AS event_name"
-_CHUNK = 200
 
 
 class RunFilter(NamedTuple):
@@ -40,22 +39,17 @@ class FoundRun(NamedTuple):
 
 def list_runs(archive: sqlite3.Connection, wanted: RunFilter, before: str) -> Iterator[FoundRun]:
     """Give runs, newest first, those below the run id `before` if there is one; take as many as needed."""
-    conditions, values = _conditions(archive, wanted)
-    while True:
-        below = [*conditions, "runs.run_id < ?"] if before else conditions
-        where = f"WHERE {' AND '.join(below)}" if below else ""
-        rows = archive.execute(
-            f"SELECT {_COLUMNS}, {_EVENT_NAME} FROM runs {where} ORDER BY runs.run_id DESC LIMIT {_CHUNK}",
-            [*values, before] if before else values,
-        ).fetchall()
-        for row in rows:
-            yield _found(archive, row)
-        if len(rows) < _CHUNK:
-            return
-        before = rows[-1]["run_id"]
+    conditions, values = _conditions(wanted)
+    if before:
+        conditions.append("runs.run_id < ?")
+        values.append(before)
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    sql = f"SELECT {_COLUMNS}, {_EVENT_NAME} FROM runs {where} ORDER BY runs.run_id DESC"
+    for row in archive.execute(sql, values):
+        yield _found(archive, row)
 
 
-def _conditions(archive: sqlite3.Connection, wanted: RunFilter) -> tuple[list[str], list[Any]]:
+def _conditions(wanted: RunFilter) -> tuple[list[str], list[Any]]:
     conditions: list[str] = []
     values: list[Any] = []
     if wanted.functions:

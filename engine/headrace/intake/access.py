@@ -60,6 +60,8 @@ def bearer_forms(signing_keys: Iterable[str]) -> list[str]:
     forms: list[str] = []
     for key in signing_keys:
         bare = _SIGNING_PREFIX.sub("", key)
+        if not bare:
+            continue  # the hash of nothing is known to everybody
         prefix = key[: len(key) - len(bare)]
         forms += [key, bare]
         try:
@@ -67,7 +69,7 @@ def bearer_forms(signing_keys: Iterable[str]) -> list[str]:
         except ValueError:
             continue  # one that is not hex digits cannot be hashed by the SDKs either
         forms += [hashed, prefix + hashed]
-    return [form for form in dict.fromkeys(forms) if form]
+    return list(dict.fromkeys(forms))
 
 
 @dataclass(frozen=True)
