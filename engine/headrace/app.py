@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 from headrace.errors import BadDeclaration, BadRequest, NotReady
 from headrace.functions import Event, Function, OnEvent, Retries, declare_function, event_json
 from headrace.functions.declare import check_id
+from headrace.functions.mistakes import nearest
 
 if TYPE_CHECKING:
     import logging
@@ -47,7 +48,10 @@ class App:
         event_key: str | None = None,
         base_url: str | None = None,
         logger: logging.Logger | None = None,
+        **unknown: Any,
     ) -> None:
+        for option in unknown:
+            raise _unknown_option(option)
         check_id(id, "the app's id")
         self.id = id
         self._event_key = event_key or "dev"
@@ -251,6 +255,17 @@ def _pauses() -> Iterator[float | None]:
 
 def _described(error: BaseException) -> bytes:
     return (str(getattr(error, "reason", "") or error) or type(error).__name__).encode()
+
+
+def _unknown_option(option: str) -> BadDeclaration:
+    later = option == "middleware"
+    meant = nearest(option, ("event_key", "base_url", "logger"), {"key": "event_key", "url": "base_url"})
+    return BadDeclaration(
+        "option_not_available" if later else "option_unknown",
+        f"an App has no option {option!r}" + (" in this version" if later else ""),
+        why="an App takes: event_key, base_url, logger",
+        do="remove it" if later or not meant else f"did you mean {meant}?",
+    )
 
 
 def _checked_url(url: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -230,7 +231,7 @@ def test_a_report_is_not_lost_when_a_step_resets_the_attempts_under_it(evict: bo
 # --- the order of results ---------------------------------------------------------------------------------------
 
 
-def interleaved(trace: list[str], seed: int) -> Any:
+def interleaved(trace: list[str], seed: int, names: Sequence[str] = "abc") -> Any:
     """A function whose branches share a list: they write down everything that they see."""
 
     async def branch(ctx: Context, name: str, steps: int) -> None:
@@ -250,7 +251,7 @@ def interleaved(trace: list[str], seed: int) -> Any:
     async def body(ctx: Context) -> Any:
         trace.clear()
         async with asyncio.TaskGroup() as group:
-            for name in "abc":
+            for name in names:
                 group.create_task(branch(ctx, name, 3))
             await ctx.step.run("main", give, 1, 0.3)
             trace.append("main")
@@ -276,6 +277,18 @@ def test_a_replay_sees_the_same_interleaving(seed: int, commit_s: float) -> None
         assert run.status == "Completed", run.stack
         assert run.output == [*first, "rested"]
         assert world.execution.counts.replays >= 1
+
+
+@pytest.mark.parametrize("commit_s", [0.0, 0.2])
+def test_a_replay_of_a_hundred_branches_sees_the_same_interleaving(commit_s: float) -> None:
+    trace: list[str] = []
+    declared = function(interleaved(trace, 1, [f"n{n}." for n in range(100)]))
+    with World([declared], commit_s=commit_s, settings=Settings(blocked_ms=0, live_max=0)) as world:
+        world.send("order/created")
+        world.advance(60)
+        first = trace.copy()
+        world.advance(3_600)
+        assert world.run().output == [*first, "rested"]
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -10,7 +10,7 @@ import pytest
 from headrace.adapters.manual_clock import EPOCH_MS, ManualClock
 from headrace.errors import BadRequest
 from headrace.execution.failures import MESSAGE_CHARS_MAX, STACK_CHARS_MAX, failure_of
-from headrace.execution.step_calls import _guarded
+from headrace.execution.step_calls import guarded
 from headrace.functions.errors import (
     DuplicateStep,
     NonRetriableError,
@@ -85,7 +85,7 @@ def test_the_stack_shows_the_users_frames_and_none_of_ours() -> None:
         raise ValueError("no")
 
     try:
-        _guarded(theirs, (), {})
+        guarded(theirs, (), {})
     except ValueError as error:
         stack = failure_of(error, CLOCK).stack
     assert "in theirs" in stack

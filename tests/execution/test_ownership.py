@@ -356,6 +356,19 @@ def test_runs_that_wait_longest_make_room_and_are_replayed() -> None:
         assert world.execution.live == 0
 
 
+def test_results_that_were_handed_over_are_not_kept() -> None:
+    async def body(ctx: Context) -> Any:
+        for _ in range(5):
+            await ctx.step.run("load", give, "x" * 1_000)
+        await ctx.step.sleep("nap", "1h")
+
+    with World([function(body)]) as world:
+        world.send("order/created")
+        (live,) = world.execution._resting
+        assert len(live.memo) == 6
+        assert all(row.output is None for row in live.memo.values())
+
+
 def test_it_is_full_when_everything_is_busy() -> None:
     async def body(ctx: Context) -> Any:
         await ctx.step.run("a", give, 1, 10)

@@ -143,6 +143,21 @@ def test_stop_iteration_and_sys_exit_in_a_step(evict: bool) -> None:
         assert world.run().output == ["RuntimeError", "SystemExit"]
 
 
+def test_keyboard_interrupt_on_a_thread_is_a_failure_and_does_not_end_the_node() -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    def body(ctx: Any) -> Any:
+        if ctx.event.data["where"] == "step":
+            ctx.step.options(retries=0).run("s", interrupt)
+        interrupt()
+
+    with World([function(body, retries=0)]) as world:
+        world.send("order/created", {"where": "step"})
+        world.send("order/created", {"where": "body"})
+        assert [run.status for run in world.runs()] == ["Failed", "Failed"]
+
+
 def test_finally_blocks_run_when_it_is_unwound_and_steps_in_them_do_nothing() -> None:
     trace: list[str] = []
 

@@ -86,6 +86,22 @@ def test_urls_are_checked(url: str) -> None:
     assert caught.value.code == "base_url_invalid"
 
 
+@pytest.mark.parametrize(
+    ("option", "code", "do"),
+    [
+        ("eventKey", "option_unknown", "event_key"),
+        ("url", "option_unknown", "base_url"),
+        ("middleware", "option_not_available", "remove it"),
+    ],
+)
+def test_options_of_an_app_are_checked(option: str, code: str, do: str) -> None:
+    options: dict[str, Any] = {option: "x"}
+    with pytest.raises(BadDeclaration) as caught:
+        App("shop", **options)
+    assert caught.value.code == code
+    assert do in caught.value.do
+
+
 def test_declaring_needs_neither_kafka_nor_a_store_nor_an_http_client() -> None:
     code = (
         "import sys, headrace\n"

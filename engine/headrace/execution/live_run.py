@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from headrace.functions import Function
 
 _PENDING = StepState.PENDING
-_NOTHING: dict[bytes, Step] = {}
+_NOTHING: dict[bytes, int] = {}
+# Stands in the memo for a result that the code has: its bytes are not needed again, and nothing is news beside it.
+HANDED_OVER = Step("", 0, StepState.DONE, order=1 << 62)
 
 
 class Call:
@@ -48,6 +50,7 @@ class LiveRun:
         "_check_asked",
         "_result",
         "_suspended",
+        "activity",
         "attempt",
         "branches",
         "calls",
@@ -85,11 +88,13 @@ class LiveRun:
         self.function = function
         self.attempt = run.attempt  # the machine changes its row in place
         self.memo = steps
-        self.recorded = steps.copy() if steps else _NOTHING  # as it was when this replay began
+        # What was recorded when this replay began: the order of each result, -1 for what is pending.
+        self.recorded = {name: _order_of(row) for name, row in steps.items()} if steps else _NOTHING
         self.replaying = len(steps)  # recorded steps that the code has not come to yet
         self.occurrences: dict[str, int] = {}  # how often each step id was asked for
         self.calls: dict[bytes, Call] = {}
         self.branches: set[asyncio.Task[Any]] = set()  # tasks that the body created
+        self.activity = 0  # grows when a branch begins, ends, or asks for a step
         self.order: Order | None = None  # made when a result first has to wait for its turn
         self.executing = 0  # callables of steps that are running
         self.in_flight = 0  # reports on their way through the machine
@@ -128,6 +133,7 @@ class LiveRun:
                 check_step_id(step_id)
             name = step_id.encode()
         self.occurrences[step_id] = count + 1
+        self.activity += 1
         if self.replaying:
             # A step that is not recorded ends the replay: what comes now was never done.
             self.replaying = self.replaying - 1 if name in self.recorded else 0
@@ -149,10 +155,12 @@ class LiveRun:
     def adopt(self, task: asyncio.Task[Any]) -> None:
         """Note a task that the body created: from now on results are handed out in order."""
         self.branches.add(task)
+        self.activity += 1
         task.add_done_callback(self._branch_done)
 
     def _branch_done(self, task: asyncio.Task[Any]) -> None:
         self.branches.discard(task)
+        self.activity += 1
         if self.calls:
             self.check_soon()
 
@@ -295,6 +303,10 @@ class LiveRun:
                 call.task.cancel()
         if self.thread is not None:
             self.thread.unwind()
+
+
+def _order_of(row: Step) -> int:
+    return -1 if row.state == _PENDING else row.order
 
 
 def _nested(step_id: object, within: Call) -> NestedStep:

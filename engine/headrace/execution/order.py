@@ -7,15 +7,18 @@ is handed over only after the code has come to rest from the one before. Code in
 
 from __future__ import annotations
 
+import asyncio
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headrace.execution.rest import at_rest, waits_for_steps_alone
-from headrace.records.rows import Step, StepState, split_step_name
+from headrace.records.rows import split_step_name
 
 if TYPE_CHECKING:
     from headrace.execution.live_run import LiveRun
 
+_SCANNED_MAX = 64  # branches that are all looked at; with more, it is enough that nothing is seen to happen for a while
+_QUIET_LOOKS = 3
 _SPINS = 16  # looks in consecutive iterations of the loop, before looks a little later
 _PAUSE_S = 0.001
 _PAUSE_S_MAX = 0.064
@@ -25,7 +28,7 @@ _LOOKS_MAX = 32  # about a second: then a result is handed over out of turn, rat
 class Order:
     """The results of one run that wait for their turn."""
 
-    __slots__ = ("_asked", "_live", "_looks", "_replayed", "_waiting")
+    __slots__ = ("_activity", "_asked", "_live", "_looks", "_quiet", "_replayed", "_waiting", "_woken")
 
     def __init__(self, live: LiveRun) -> None:
         self._live = live
@@ -33,6 +36,9 @@ class Order:
         self._replayed: list[tuple[int, bytes]] | None = None  # recorded before this replay, the latest first
         self._asked = False
         self._looks = 0
+        self._quiet = 0
+        self._activity = -1
+        self._woken: asyncio.Task[Any] | None = None
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -53,18 +59,32 @@ class Order:
         if live.ended or not self._waiting:
             return
         order, step = self._waiting[0]
-        ready = at_rest(live) and (not self._earlier_to_come(order) or waits_for_steps_alone(live))
+        ready = self._rests() and (not self._earlier_to_come(order) or waits_for_steps_alone(live))
         if not ready and self._looks < _LOOKS_MAX:
             self._look_again()
             return
-        self._looks = 0
+        self._looks = self._quiet = 0
         heappop(self._waiting)
         self._skip_to(order)
         call = live.calls.get(step)
         if call is not None and call.waiter is not None and not call.waiter.done():
+            self._woken = call.task
             call.waiter.set_result(live.memo[step])
         if self._waiting:
             self._ask()
+
+    def _rests(self) -> bool:
+        # To look at every branch of a wide gather before each of its results would take seconds for some thousands.
+        live = self._live
+        if len(live.branches) <= _SCANNED_MAX:
+            return at_rest(live, live.branches)
+        woken = () if self._woken is None or self._woken not in live.branches else (self._woken,)
+        if live.activity != self._activity or not at_rest(live, woken):
+            self._activity = live.activity
+            self._quiet = 0
+            return False
+        self._quiet += 1
+        return self._quiet >= _QUIET_LOOKS
 
     def _look_again(self) -> None:
         self._looks += 1
@@ -85,7 +105,7 @@ class Order:
         live = self._live
         if self._replayed is None:
             self._replayed = sorted(
-                ((row.order, step) for step, row in live.recorded.items() if _is_result(row)), reverse=True
+                ((order, step) for step, order in live.recorded.items() if order >= 0), reverse=True
             )
         while self._replayed:
             step_id, occurrence = split_step_name(self._replayed[-1][1])
@@ -98,7 +118,3 @@ class Order:
         replayed = self._left()
         while replayed and replayed[-1][0] < order:
             replayed.pop()
-
-
-def _is_result(row: Step) -> bool:
-    return row.state != StepState.PENDING

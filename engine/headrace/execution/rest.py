@@ -10,6 +10,7 @@ evicted later, and a new owner starts it for nothing.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from headrace.execution.live_run import LiveRun
 
 
-def at_rest(live: LiveRun) -> bool:
-    """Whether none of the run's tasks is about to run; those inside a step's callable do not count."""
-    for task in (live.main, *live.branches):
+def at_rest(live: LiveRun, branches: Iterable[asyncio.Task[Any]]) -> bool:
+    """Whether neither the body's task nor one of these is about to run; inside a step's callable does not count."""
+    for task in (live.main, *branches):
         if task is None or task.done():  # who waits for it is about to be told
             return False
         waiter = getattr(task, "_fut_waiter", None)
@@ -42,45 +43,36 @@ def waits_for_steps_alone(live: LiveRun) -> bool:
     if not live.branches and len(live.calls) == 1:  # by far the most frequent case
         (call,) = live.calls.values()
         return call.waiter is not None and getattr(main, "_fut_waiter", None) is call.waiter
-    ours = {call.waiter for call in live.calls.values()}
-    ours.discard(None)
-    return all(_waits(task, ours, live) for task in (main, *live.branches))
-
-
-def _waits(task: asyncio.Task[Any], ours: set[Any], live: LiveRun) -> bool:
-    waiter = getattr(task, "_fut_waiter", None)
-    if task.done() or waiter is None or waiter.done():
-        return False
-    return _is_resolved_by_steps(waiter, ours, live)
-
-
-def _is_resolved_by_steps(waiter: Any, ours: set[Any], live: LiveRun) -> bool:
-    if waiter in ours:
+    known: set[Any] = {call.waiter for call in live.calls.values() if call.waiter is not None}
+    known |= live.branches  # which are all looked at themselves
+    unexplained: list[Any] = []
+    for task in (main, *live.branches):
+        waiter = getattr(task, "_fut_waiter", None)
+        if task.done() or waiter is None or waiter.done():
+            return False
+        if waiter not in known and not _is_gather_of(waiter, known):
+            unexplained.append(waiter)
+    if not unexplained:
         return True
-    if isinstance(waiter, asyncio.Task):
-        return waiter in live.branches  # which are all looked at themselves
+    woken = {id(future) for branch in live.branches for future in _woken_by(branch)}
+    return all(id(waiter) in woken for waiter in unexplained)
+
+
+def _is_gather_of(waiter: Any, known: set[Any]) -> bool:
     children = getattr(waiter, "_children", None)
-    if children is not None:  # gather
-        return all(child.done() or child in ours or child in live.branches for child in children)
-    return any(_wakes(branch, waiter) for branch in live.branches)
+    return children is not None and all(child.done() or child in known for child in children)
 
 
-def _wakes(task: asyncio.Task[Any], waiter: Any) -> bool:
-    """Whether a call-back of the task refers to the future: it is what `wait`, `TaskGroup` and the like wait for."""
-    for callback in getattr(task, "_callbacks", None) or ():
-        if _refers(callback[0] if isinstance(callback, tuple) else callback, waiter):
-            return True
-    return False
-
-
-def _refers(callback: Any, waiter: Any) -> bool:
-    if isinstance(callback, partial):
-        return any(argument is waiter for argument in callback.args) or _refers(callback.func, waiter)
-    for cell in getattr(callback, "__closure__", None) or ():
-        try:
-            if cell.cell_contents is waiter:
-                return True
-        except ValueError:  # not bound yet
-            continue
-    holder = getattr(callback, "__self__", None)
-    return holder is not None and any(value is waiter for value in getattr(holder, "__dict__", {}).values())
+def _woken_by(task: asyncio.Task[Any]) -> Iterator[Any]:
+    """List what the call-backs of a task refer to; what `wait`, `TaskGroup` and the like wait for is among it."""
+    for entry in getattr(task, "_callbacks", None) or ():
+        callback = entry[0] if isinstance(entry, tuple) else entry
+        while isinstance(callback, partial):
+            yield from callback.args
+            callback = callback.func
+        for cell in getattr(callback, "__closure__", None) or ():
+            try:
+                yield cell.cell_contents
+            except ValueError:  # not bound yet
+                continue
+        yield from getattr(getattr(callback, "__self__", None), "__dict__", {}).values()

@@ -16,7 +16,7 @@ from typing import Any
 from headrace.execution.callables import Callee
 from headrace.execution.current import CURRENT
 from headrace.execution.failures import failure_of
-from headrace.execution.live_run import Call, LiveRun
+from headrace.execution.live_run import HANDED_OVER, Call, LiveRun
 from headrace.execution.values import pack_output
 from headrace.functions.errors import StepError, StepMisuse
 from headrace.records.commands import AnyCommand, StepReport
@@ -34,7 +34,7 @@ async def run_step(
     name = live.take(step_id)
     row = live.memo.get(name)
     if row is not None and row.state != _PENDING and not live.branches and not live.order:
-        return _value(row, step_id, callee)
+        return _hand_over(live, name, row, step_id, callee)
     call = live.calls[name] = Call(live, name, step_id)
     if row is None or (row.state == _PENDING and row.due_ms == 0):
         if row is not None:
@@ -51,7 +51,7 @@ async def run_step(
     del live.calls[name]
     if live.calls:
         live.check_soon()
-    return _value(row, step_id, callee)
+    return _hand_over(live, name, row, step_id, callee)
 
 
 async def ask_step(live: LiveRun, step_id: str, command: Callable[[str, bytes], AnyCommand]) -> Any:
@@ -59,7 +59,7 @@ async def ask_step(live: LiveRun, step_id: str, command: Callable[[str, bytes], 
     name = live.take(step_id)
     row = live.memo.get(name)
     if row is not None and row.state != _PENDING and not live.branches and not live.order:
-        return _value(row, step_id, _AS_RECORDED)
+        return _hand_over(live, name, row, step_id, _AS_RECORDED)
     call = live.calls[name] = Call(live, name, step_id)
     if row is None:
         if not live.owned.draining:
@@ -70,13 +70,14 @@ async def ask_step(live: LiveRun, step_id: str, command: Callable[[str, bytes], 
     del live.calls[name]
     if live.calls:
         live.check_soon()
-    return _value(row, step_id, _AS_RECORDED)
+    return _hand_over(live, name, row, step_id, _AS_RECORDED)
 
 
 _AS_RECORDED = Callee(False, None)
 
 
-def _value(row: Step, step_id: str, callee: Callee) -> Any:
+def _hand_over(live: LiveRun, name: bytes, row: Step, step_id: str, callee: Callee) -> Any:
+    live.memo[name] = HANDED_OVER
     if row.state == _FAILED:
         failure = row.failure or Failure("Error", "")
         raise StepError(step_id, failure.name, failure.message, failure.stack)
@@ -90,6 +91,8 @@ async def _outcome(call: Call) -> Step:
     row = live.memo.get(call.name)
     waiter: asyncio.Future[Step] = live.loop.create_future()
     call.waiter = waiter
+    if live.branches:
+        call.task = asyncio.current_task()
     if row is not None and row.due_ms > 0:
         live.check_soon()
     try:
@@ -156,15 +159,18 @@ def _is_not_theirs(error: BaseException, call: Call) -> bool:
 
 async def _on_thread(live: LiveRun, function: Any, args: Any, kwargs: Any) -> Any:
     context = copy_context()
-    work = partial(context.run, _guarded, function, args, kwargs)
+    work = partial(context.run, guarded, function, args, kwargs)
     result = await live.loop.run_in_executor(live.home.pool, work)
     if inspect.isawaitable(result):  # a lambda around an async function
         result = await result
     return result
 
 
-def _guarded(function: Any, args: Any, kwargs: Any) -> Any:
+def guarded(function: Any, args: Any, kwargs: Any) -> Any:
+    """Call a plain function on a thread; what a future cannot carry becomes a RuntimeError."""
     try:
         return function(*args, **kwargs)
-    except StopIteration as error:  # a future takes none, and whoever waits for it would wait for ever
-        raise RuntimeError("StopIteration was raised") from error
+    except (StopIteration, KeyboardInterrupt) as error:
+        # A future takes no StopIteration, and whoever waits for it would wait for ever. The operator's Ctrl-C comes to
+        # the main thread alone.
+        raise RuntimeError(f"{type(error).__name__} was raised") from error

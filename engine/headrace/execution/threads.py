@@ -22,7 +22,7 @@ from headrace.adapters.rendezvous import Rendezvous
 from headrace.execution.callables import Callee, callee_of
 from headrace.execution.current import CURRENT
 from headrace.execution.live_run import LiveRun
-from headrace.execution.step_calls import ask_step, run_step
+from headrace.execution.step_calls import ask_step, guarded, run_step
 from headrace.execution.steps import (
     AnEvent,
     events_command,
@@ -113,7 +113,7 @@ class _Box:
             value = error = None
             token = CURRENT.set(current)
             try:
-                value = function(*args, **kwargs)
+                value = guarded(function, args, kwargs)
             except BaseException as raised:
                 error = raised
             finally:
@@ -136,8 +136,6 @@ def _settle(done: asyncio.Future[Any], value: Any, error: BaseException | None) 
         return
     if error is None:
         done.set_result(value)
-    elif isinstance(error, StopIteration):
-        done.set_exception(RuntimeError("StopIteration was raised"))  # a future takes none
     else:
         done.set_exception(error)
 
@@ -230,7 +228,4 @@ def _body(live: LiveRun, arguments: Sequence[Any]) -> Any:
     if thread is None or live.ended:
         raise Unwound
     thread.ident = get_ident()
-    try:
-        return live.function.call(*arguments)
-    except StopIteration as error:  # a future takes none, and whoever waits for it would wait for ever
-        raise RuntimeError("StopIteration was raised") from error
+    return guarded(live.function.call, arguments, {})

@@ -57,8 +57,9 @@ class Watchdog:
                 self._loop.call_soon_threadsafe(self._answer)
             except RuntimeError:  # the loop is closed
                 return
-            if not self._answered.wait(self._blocked_s) and not self._closed.is_set() and self._ident:
-                self._report()
+            if not self._answered.wait(self._blocked_s) and not self._closed.is_set():
+                if self._ident and self._loop.is_running():
+                    self._report()
                 self._answered.wait()  # one report for one blockage
 
     def _report(self) -> None:
