@@ -26,6 +26,7 @@ from headrace.worker.surroundings import Surroundings, Watcher
 from headrace.worker.turn import RESOLVE, START, OpenTurn, unpack_outbox_row
 
 POSITIONS_KEY = b""
+_ROOM_S = 0.01
 
 
 class Machine:
@@ -84,6 +85,7 @@ class Machine:
         self._wake_ms = 0
         self._flush_timer: Handle | None = None
         self._tidy_timer: Handle | None = None
+        self._room_timer: Handle | None = None
         self._young: deque[tuple[int, list[str]]] = deque()  # runs started lately, to be announced if they live on
         self._announce_timer: Handle | None = None
         self._tidy = False
@@ -118,7 +120,7 @@ class Machine:
         counters.changelog_bytes += self.commits.bytes
         counters.resends += self.outbox.resends
         self.sources.close()
-        for timer in (self._wake, self._flush_timer, self._tidy_timer, self._announce_timer):
+        for timer in (self._wake, self._flush_timer, self._tidy_timer, self._room_timer, self._announce_timer):
             if timer is not None:
                 timer.cancel()
         self._execution.drop(self)
@@ -188,14 +190,11 @@ class Machine:
             return
         now_ms = self.now_ms()
         due = self._timer_due(now_ms)
-        if not (
-            self.sources.waiting
-            or self._own
-            or self._definitions
-            or due
-            or self._snapshot_done is not None
-            or self._tidy
-        ):
+        records = bool(self.sources.waiting)
+        if records and self._execution.full:
+            records = False  # or turns without an input would be committed, one after the other
+            self._look_for_room()
+        if not (records or self._own or self._definitions or due or self._snapshot_done is not None or self._tidy):
             if self._drained is not None and not self.commits.in_flight:
                 self._finish_drain()
             return
@@ -253,6 +252,15 @@ class Machine:
 
     def _woken(self) -> None:
         self._wake = None
+        self._ask_pump()
+
+    def _look_for_room(self) -> None:
+        # Nobody tells when code ends that belongs to another partition of this node.
+        if self._room_timer is None:
+            self._room_timer = self._loop.call_later(_ROOM_S, self._room_looked)
+
+    def _room_looked(self) -> None:
+        self._room_timer = None
         self._ask_pump()
 
     def _fire_timers(self, now_ms: int) -> None:
