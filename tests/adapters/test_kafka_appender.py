@@ -6,6 +6,7 @@ Goal: whatever the client does, records keep their order and every append is rep
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,6 +35,26 @@ def deaf_world() -> Iterator[KafkaWorld]:
         world = KafkaWorld(f"127.0.0.1:{bound.getsockname()[1]}")
         yield world
         world.close()
+
+
+class CountingLoop:
+    """The world's loop, which counts how often it is woken from another thread."""
+
+    def __init__(self, world: KafkaWorld) -> None:
+        self._loop = world.loop
+        self.call_soon = world.loop.call_soon
+        self.call_later = world.loop.call_later
+        self.posts = 0
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> Any:
+        self.posts += 1
+        return self._loop.call_soon_threadsafe(callback, *args)
+
+    def stand_still_until(self, posts: int) -> None:
+        """Wait, without running the loop, until that many calls have been posted to it."""
+        deadline = time.monotonic() + 30
+        while self.posts < posts:
+            assert time.monotonic() < deadline, f"{self.posts} posts"
 
 
 def note(reports: list[Report]) -> Callable[[int, str | None], None]:
@@ -149,35 +170,25 @@ def test_after_a_fatal_error_everything_fails_in_order_until_it_is_renewed(world
 
 @pytest.mark.kafka
 def test_thousands_of_reports_cost_a_few_wake_ups_of_the_loop(world: KafkaWorld) -> None:
-    posts = 0
-
-    class CountingLoop:
-        call_soon = staticmethod(world.loop.call_soon)
-        call_later = staticmethod(world.loop.call_later)
-
-        @staticmethod
-        def call_soon_threadsafe(callback: Callable[..., object], *args: Any) -> Any:
-            nonlocal posts
-            posts += 1
-            return world.loop.call_soon_threadsafe(callback, *args)
-
+    loop = CountingLoop(world)
     topic = world.topic()
     append_all(world, world.appender(), topic, [b"the broker is warm"])
-    appender = KafkaAppender(world.settings, CountingLoop(), limits=AppenderLimits(linger_ms=50))
+    appender = KafkaAppender(world.settings, loop, limits=AppenderLimits(linger_ms=50))
     reports: list[Report] = []
     for _ in range(5_000):
         appender.append(topic, 0, b".", note(reports))
     world.until(lambda: len(reports) == 5_000)
     assert all(error is None for _, error in reports)
-    assert posts < 200
+    assert loop.posts < 200
     appender.close(2_000)
     world.until(lambda: True)
 
 
 @pytest.mark.kafka
-def test_a_report_that_raises_does_not_swallow_the_others(world: KafkaWorld) -> None:
+def test_a_report_that_raises_swallows_no_other_and_none_overtakes(world: KafkaWorld) -> None:
     topic = world.topic()
-    appender = world.appender(limits=AppenderLimits(linger_ms=50))
+    loop = CountingLoop(world)
+    appender = KafkaAppender(world.settings, loop, limits=AppenderLimits(linger_ms=100))
     reports: list[Report] = []
 
     def raise_it(offset: int, error: str | None) -> None:
@@ -186,10 +197,15 @@ def test_a_report_that_raises_does_not_swallow_the_others(world: KafkaWorld) -> 
     appender.append(topic, 0, b"a", note(reports))
     appender.append(topic, 0, b"b", raise_it)
     appender.append(topic, 0, b"c", note(reports))
+    loop.stand_still_until(1)
+    appender.append(topic, 0, b"d", note(reports))
+    loop.stand_still_until(2)
     with pytest.raises(RuntimeError, match="mistake"):
-        world.until(lambda: len(reports) == 2)
-    world.until(lambda: len(reports) == 2)
-    assert reports == [(0, None), (2, None)]
+        world.until(lambda: False)
+    world.until(lambda: len(reports) == 3)
+    assert reports == [(0, None), (2, None), (3, None)]
+    appender.close(2_000)
+    world.until(lambda: True)
 
 
 @pytest.mark.kafka
@@ -209,10 +225,12 @@ def test_compressed_records_are_read_from_the_middle_of_their_batch(world: Kafka
 def test_without_a_broker_every_append_fails_in_order_and_in_time(deaf_world: KafkaWorld) -> None:
     appender = deaf_world.appender(limits=AppenderLimits(message_timeout_ms=300))
     told: list[object] = []
+
+    def report_to(number: int) -> Callable[[int, str | None], None]:
+        return lambda offset, error: told.append((number, offset, bool(error)))
+
     for number in range(50):
-        appender.append(
-            "nowhere", number % 3, b".", lambda offset, error, n=number: told.append((n, offset, bool(error)))
-        )  # type: ignore[misc]
+        appender.append("nowhere", number % 3, b".", report_to(number))
     appender.send([Outgoing("nowhere", 0, None, b".")] * 3, told.append)
     deaf_world.until(lambda: len(told) == 51, within_s=10)
     appended = [entry for entry in told if isinstance(entry, tuple)]

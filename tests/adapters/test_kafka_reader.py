@@ -6,7 +6,8 @@ Goal: a reader's memory is bounded, and whatever happens to the log a reading go
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka import Producer
@@ -14,6 +15,7 @@ from confluent_kafka import Producer
 from headrace.adapters.kafka_appender import AppenderLimits
 from headrace.adapters.kafka_lane import ReaderLimits
 from headrace.adapters.kafka_reader import KafkaReader
+from headrace.adapters.kafka_reading import KafkaReading
 from headrace.adapters.seams import Outgoing, ReadFailure, Record
 from tests.contracts.worlds import Gathered, KafkaWorld, append_all, wait_for
 
@@ -39,6 +41,18 @@ def fill(world: KafkaWorld, topic: str, count: int, size: int, partitions: int =
     assert failed == [None] * partitions
 
 
+def pending_bytes(read: Gathered) -> int:
+    assert isinstance(read.reading, KafkaReading)
+    return read.reading.pending_bytes
+
+
+def stand_still_until(condition: Callable[[], bool]) -> None:
+    """Wait without running the loop."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+
+
 def test_a_paused_reading_holds_back_a_bounded_amount_and_hinders_no_other(world: KafkaWorld) -> None:
     limits = ReaderLimits(pending_bytes=100_000, round_records=50)
     topic = world.topic(2)
@@ -48,13 +62,12 @@ def test_a_paused_reading_holds_back_a_bounded_amount_and_hinders_no_other(world
     paused.reading.pause()
     wait_for(world, free, 5_000)
     round_bytes = limits.round_records * 1_500
-    assert paused.reading.pending_bytes > 0
-    assert paused.reading.pending_bytes <= limits.pending_bytes + round_bytes
+    assert 0 < pending_bytes(paused) <= limits.pending_bytes + round_bytes
     assert not paused.records
     paused.reading.resume()
     wait_for(world, paused, 5_000)
     assert paused.offsets == list(range(5_000))
-    assert paused.reading.pending_bytes == 0
+    assert pending_bytes(paused) == 0
 
 
 def test_a_loop_that_does_not_come_round_is_not_buried(world: KafkaWorld) -> None:
@@ -85,7 +98,7 @@ def test_a_reading_that_stands_still_while_its_log_is_trimmed_fails(world: Kafka
     reader = world.reader(limits=ReaderLimits(pending_bytes=100_000, round_records=50))
     read = Gathered(reader, topic)
     read.reading.pause()
-    world.until(lambda: read.reading.pending_bytes > 100_000)
+    world.until(lambda: pending_bytes(read) > 100_000)
     trimmed: list[str | None] = []
     world.partitions().trim(topic, 0, 3_000, trimmed.append)
     world.until(lambda: bool(trimmed))
@@ -174,7 +187,7 @@ def test_a_second_place_in_one_partition_takes_a_lane_and_gives_it_back(world: K
     world.until(lambda: lanes() == 0)
 
 
-def test_a_callback_that_raises_does_not_swallow_the_records_of_others(world: KafkaWorld) -> None:
+def test_a_callback_that_raises_swallows_no_records_of_others_and_none_overtake(world: KafkaWorld) -> None:
     topic = world.topic(2)
     fill(world, topic, 10, 10, partitions=2)
 
@@ -182,12 +195,18 @@ def test_a_callback_that_raises_does_not_swallow_the_records_of_others(world: Ka
         raise RuntimeError("the caller's mistake")
 
     reader = world.reader()
-    reader.read(topic, 0, 9, raise_it, lambda failure, text: None)
+    raising = reader.read(topic, 0, 9, raise_it, lambda failure, text: None)
     read = Gathered(reader, topic, 1)
+    stand_still_until(lambda: bool(raising.pending_bytes and pending_bytes(read)))
+    posted = pending_bytes(read)
+    stranger = Producer({"bootstrap.servers": world.settings.bootstrap})
+    stranger.produce(topic, b"later", partition=1)
+    stranger.flush(30)
+    stand_still_until(lambda: pending_bytes(read) > posted)
     with pytest.raises(RuntimeError, match="mistake"):
         world.until(lambda: False)
-    wait_for(world, read, 10)
-    assert read.offsets == list(range(10))
+    wait_for(world, read, 11)
+    assert read.offsets == list(range(11))
 
 
 def test_what_cannot_be_read_is_a_mistake_of_the_caller(world: KafkaWorld) -> None:

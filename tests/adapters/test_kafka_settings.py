@@ -88,9 +88,11 @@ def test_secrets_are_not_shown() -> None:
 
 def test_a_clients_own_settings_stand_above_what_is_passed_through() -> None:
     settings = KafkaSettings("b:1", {"linger.ms": "100", "client.rack": "r", "reconnect.backoff.max.ms": "9000"})
-    client = settings.client({"linger.ms": 0})
-    assert client["linger.ms"] == 0
-    assert client["client.rack"] == "r"
+    client = settings.client({"acks": "all", "client.rack": "own"}, {"linger.ms": 0, "retry.backoff.ms": 20})
+    assert client["acks"] == "all"
+    assert client["client.rack"] == "own"
+    assert client["linger.ms"] == "100"
+    assert client["retry.backoff.ms"] == 20
     assert client["reconnect.backoff.max.ms"] == "9000"
     assert client["bootstrap.servers"] == "b:1"
     assert settings.client({})["reconnect.backoff.ms"] == 50

@@ -15,7 +15,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
-from headrace.adapters.kafka_loop import ThreadsafeLoop
+from headrace.adapters.kafka_loop import ThreadsafeLoop, post
 from headrace.adapters.kafka_producing import Append, Batch, Producing
 from headrace.adapters.kafka_settings import KafkaSettings
 from headrace.adapters.seams import AppendReport, BatchReport, Outgoing
@@ -67,11 +67,11 @@ class KafkaAppender:
     def append(self, topic: str, partition: int, value: bytes, report: AppendReport) -> None:
         """Send one record; reports of one partition come in the order of the appends."""
         entry = Append(report, (topic, partition))
+        self._enter(entry)
         waiting = self._waiting.get(entry.key)
         if waiting is None:
             waiting = self._waiting[entry.key] = deque()
         waiting.append(entry)
-        self._enter(entry)
         if self._producing.dead is None:
             self._place(entry, 0, Outgoing(topic, partition, None, value))
 
@@ -120,9 +120,7 @@ class KafkaAppender:
                 time.sleep(_RETRY_S)  # the polling thread makes room meanwhile
         self._producing.finish(max(0.0, deadline - time.monotonic()))
         # Behind the reports that the thread has posted until now.
-        self._loop.call_soon_threadsafe(
-            self._give_up, self._producing, "the appender was closed before this was acknowledged"
-        )
+        post(self._loop, self._give_up, self._producing, "the appender was closed before this was acknowledged")
 
     def _begin(self) -> Producing:
         self._generation += 1
@@ -230,8 +228,8 @@ class KafkaAppender:
             try:
                 report()
             except BaseException:
-                # One caller's mistake must not swallow the reports of the others.
-                self._loop.call_soon(self._report, reports[index + 1 :])
+                # One caller's mistake must not swallow the reports of the others, nor let later ones overtake them.
+                self._report(reports[index + 1 :])
                 raise
 
 
@@ -244,14 +242,16 @@ def _make_producer(settings: KafkaSettings, limits: AppenderLimits) -> Producer:
     own: dict[str, object] = {
         "acks": "all",
         "enable.idempotence": True,
+        "message.max.bytes": limits.message_bytes,
+    }
+    defaults: dict[str, object] = {
         "linger.ms": limits.linger_ms,
         "compression.type": limits.compression,
         "message.timeout.ms": limits.message_timeout_ms,
-        "message.max.bytes": limits.message_bytes,
         "queue.buffering.max.messages": limits.queue_records,
         "queue.buffering.max.kbytes": limits.queue_kilobytes,
         "retry.backoff.ms": 20,
         "retry.backoff.max.ms": 200,
         "socket.timeout.ms": min(10_000, limits.message_timeout_ms),
     }
-    return Producer(settings.client(own))
+    return Producer(settings.client(own, defaults))

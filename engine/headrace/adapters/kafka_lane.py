@@ -81,7 +81,7 @@ class Lane:
         self._readings: dict[Key, KafkaReading] = {}
         self._stopped: set[KafkaReading] = set()
         self._doubts = Doubts(limits.grace_ms / 1000, limits.silence_ms / 1000)
-        self._consumer = Consumer(settings.client(_consumer_settings(group, limits)))
+        self._consumer = Consumer(settings.client(_own_settings(group), _default_settings(limits)))
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -130,12 +130,14 @@ class Lane:
             while self._commands and self._commands[0][0] == kind:
                 together.append(self._commands.popleft()[1])
             if kind == "open":
+                # The `shut` of one that was closed before it was opened here will find nothing to do.
                 self._assign([reading for reading in together if not reading.closed])
             else:
                 self._unassign(together)
 
     def _assign(self, readings: list[KafkaReading]) -> None:
-        # What was closed before it was opened here is gone from the list; its `shut` finds nothing to do.
+        if not readings:
+            return
         now = time.monotonic()
         for reading in readings:
             self._readings[reading.key] = reading
@@ -215,7 +217,7 @@ class Lane:
             self._hand_over([_failed(reading, failure, text)])
 
     def _stop(self, reading: KafkaReading) -> None:
-        if self._readings.get(reading.key) is reading:
+        if self._readings.get(reading.key) is reading and reading not in self._stopped:
             self._consumer.incremental_unassign([TopicPartition(*reading.key)])
             self._stopped.add(reading)
 
@@ -236,8 +238,8 @@ class Lane:
             try:
                 delivery.reading.accept(delivery)
             except BaseException:
-                # One reading's mistake must not swallow the records of the others.
-                self._loop.call_soon(self._deliver, deliveries[index + 1 :])
+                # One reading's mistake must not swallow the records of the others, nor let later ones overtake them.
+                self._deliver(deliveries[index + 1 :])
                 raise
 
 
@@ -246,14 +248,20 @@ def _failed(reading: KafkaReading, failure: ReadFailure, text: str) -> Delivery:
     return Delivery(reading, records, 0, failure, text)
 
 
-def _consumer_settings(group: str, limits: ReaderLimits) -> dict[str, object]:
+def _own_settings(group: str) -> dict[str, object]:
     return {
         "group.id": group,  # the client wants one; nothing joins it or commits to it here
         "auto.offset.reset": "error",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "enable.partition.eof": False,
+        "isolation.level": "read_committed",  # users' topics may have transactions
         "check.crcs": True,
+    }
+
+
+def _default_settings(limits: ReaderLimits) -> dict[str, object]:
+    return {
         "fetch.min.bytes": 1,
         "fetch.wait.max.ms": limits.fetch_wait_ms,
         "fetch.error.backoff.ms": 100,

@@ -88,7 +88,7 @@ class KafkaMembership:
         self._leaving.set()
 
     def _run(self) -> None:
-        consumer = Consumer(self._settings.client(self._consumer_settings()))
+        consumer = Consumer(self._settings.client(self._own_settings()))
         try:
             consumer.subscribe([self._topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
             while not self._leaving.is_set() and self._fatal is None:
@@ -136,7 +136,7 @@ class KafkaMembership:
             self._fatal = error
         else:
             # The offsets of this consumer mean nothing, so nor do errors about them; the callbacks tell the rest.
-            logger.info("kafka group %s: %s", self._group, error.str())
+            logger.warning("kafka group %s: %s", self._group, error.str())
 
     def _expel(self, reason: KafkaError | Exception) -> None:
         self._held = frozenset()
@@ -182,7 +182,7 @@ class KafkaMembership:
         except KafkaException as problem:
             logger.info("kafka group %s: nothing left to give back: %s", self._group, problem)
 
-    def _consumer_settings(self) -> dict[str, object]:
+    def _own_settings(self) -> dict[str, object]:
         return {
             "group.id": self._group,
             "group.instance.id": self._instance_id,

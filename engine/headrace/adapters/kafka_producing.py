@@ -7,6 +7,7 @@ goes to the loop in one call per poll round. No closure per record: the callback
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,6 +16,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from headrace.adapters.kafka_loop import ThreadsafeLoop, post
 from headrace.adapters.seams import AppendReport, BatchReport, Outgoing
+
+logger = logging.getLogger("headrace.kafka")
 
 _POLL_S = 0.1
 
@@ -170,6 +173,10 @@ class Producing:
         except KafkaException as problem:
             # This is how the client tells of a fatal error; nothing it takes from now on will be sent.
             self._fatal = problem.args[0].str()
+        except Exception as problem:
+            # Without this thread nothing would ever be reported again.
+            logger.exception("polling the producer has failed")
+            self._fatal = repr(problem)
         self._hand_over()
 
     def _hand_over(self) -> None:

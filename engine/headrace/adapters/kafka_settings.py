@@ -41,6 +41,7 @@ _OWN = frozenset(
         "max.in.flight",
         "max.in.flight.requests.per.connection",
         "message.max.bytes",
+        "check.crcs",
         "partition.assignment.strategy",
         "request.required.acks",
         "session.timeout.ms",
@@ -88,8 +89,10 @@ class KafkaSettings:
         listed = found.pop("metadata.broker.list", listed)
         return cls(bootstrap or environment.get("HEADRACE_KAFKA") or listed or DEFAULT_BOOTSTRAP, found)
 
-    def client(self, own: Mapping[str, object], *, logged: bool = True) -> dict[str, object]:
-        """Return the settings of one client: the passed-through ones under the engine's own.
+    def client(
+        self, own: Mapping[str, object], defaults: Mapping[str, object] | None = None, *, logged: bool = True
+    ) -> dict[str, object]:
+        """Return the settings of one client: its `own` beat the passed-through ones, and these its `defaults`.
 
         `logged` sends librdkafka's log lines to the logger `headrace.kafka`; such a client must be polled.
         """
@@ -101,6 +104,7 @@ class KafkaSettings:
             "client.id": "headrace",
             "allow.auto.create.topics": False,
         }
+        gathered.update(defaults or {})
         gathered.update(self.passthrough)
         gathered["bootstrap.servers"] = self.bootstrap
         if logged:
