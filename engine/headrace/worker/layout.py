@@ -61,6 +61,7 @@ class Limits:
     snapshot_chunk_bytes: int = 512 << 10
     snapshot_check_ms: int = 1_000  # how often the growth of the changelog is looked at
     advert_ms: int = 1_000  # how often a node tells what is new about its partitions
+    catch_up_ms: int = 5_000  # timers wait for what stood in the logs at the claim, until nothing has come for so long
     drain_ms: int = 2_000  # of executions, when a partition leaves in good order
     resend_ms: int = 200  # first wait before the outbox goes back; doubles up to 5 s
     dead_value_bytes: int = 1 << 20  # kept of a dead letter that is too large for a commit

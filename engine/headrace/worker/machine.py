@@ -86,6 +86,7 @@ class Machine:
         self._flush_timer: Handle | None = None
         self._tidy_timer: Handle | None = None
         self._room_timer: Handle | None = None
+        self._hold_timer: Handle | None = None
         self._young: deque[tuple[int, list[str]]] = deque()  # runs started lately, to be announced if they live on
         self._announce_timer: Handle | None = None
         self._tidy = False
@@ -107,6 +108,7 @@ class Machine:
             self._start_code(run_id)
             self.overlay.steps.keys(run_id.encode())  # what a new owner finds has an open group as well
         self._announce_later(active)
+        self._hold_timers()
         self._ask_pump()
 
     def drop(self) -> None:
@@ -120,7 +122,14 @@ class Machine:
         counters.changelog_bytes += self.commits.bytes
         counters.resends += self.outbox.resends
         self.sources.close()
-        for timer in (self._wake, self._flush_timer, self._tidy_timer, self._room_timer, self._announce_timer):
+        for timer in (
+            self._wake,
+            self._flush_timer,
+            self._tidy_timer,
+            self._room_timer,
+            self._announce_timer,
+            self._hold_timer,
+        ):
             if timer is not None:
                 timer.cancel()
         self._execution.drop(self)
@@ -249,6 +258,21 @@ class Machine:
             # A wake-up at most a minute ahead: the clock's offset and the loop's own time may drift apart.
             self._wake = self._loop.call_later(min(due_ms - now_ms, 60_000) / 1000, self._woken)
         return False
+
+    def _hold_timers(self) -> None:
+        # What stood in the logs at the claim comes first. Behind the last record there may be offsets that hold none
+        # (the marks of a producer's transactions), and nothing comes for those: silence is taken for the end.
+        position = self.sources.progress
+
+        def look() -> None:
+            self._hold_timer = None
+            if self.sources.progress == position and not self.sources.waiting:
+                self._timers_held = False
+                self._ask_pump()
+            elif self._timers_held:
+                self._hold_timers()
+
+        self._hold_timer = self._loop.call_later(self._limits.catch_up_ms / 1000, look)
 
     def _woken(self) -> None:
         self._wake = None

@@ -102,6 +102,7 @@ class Ownership:
             keep.stores,
             keep.restore_reader,
             keep.partitions,
+            self._around.loop,
             self._restored,
             self._failed,
         )

@@ -5,15 +5,20 @@
                     └────► find the newest complete snapshot ◄┘ ─► load it ─► follow the tail
 
 A log that was trimmed while it was being read (out of range) starts the restore again, a bounded number of times.
+
+The end of a log, as the broker tells it, may stand behind offsets that hold no record for anybody (the marks of a
+stranger's transaction). So reading up to there may end in silence. On the changelog that does no harm: what decides is
+one's own claim, which is a record. On the snapshots it is taken for the end if what was found will do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from zlib import crc32
 
-from headrace.adapters.seams import Partitions, Reader, ReadFailure, Reading, Record, Store, Stores
+from headrace.adapters.seams import Handle, Loop, Partitions, Reader, ReadFailure, Reading, Record, Store, Stores
 from headrace.errors import HeadraceError, LogUnavailable, StateCorrupted
 from headrace.records.changelog import Bookmark
 from headrace.worker.follow import Follower, bookmark_of
@@ -21,6 +26,7 @@ from headrace.worker.layout import Topics
 from headrace.worker.snapshots import SnapshotIndex, SnapshotLoader
 
 STARTS_MAX = 5
+SILENCE_S = 2.0
 
 
 @dataclass
@@ -44,6 +50,7 @@ class Restore:
         stores: Stores,
         reader: Reader,
         partitions: Partitions,
+        loop: Loop,
         done: Callable[[], None],
         failed: Callable[[HeadraceError], None],
     ) -> None:
@@ -53,9 +60,11 @@ class Restore:
         self._stores = stores
         self._reader = reader
         self._partitions = partitions
+        self._loop = loop
         self._done = done
         self._failed = failed
         self._reading: Reading | None = None
+        self._silence: Handle | None = None
         self._starts = 0
         self._closed = False
         self._bounds = (0, 0)
@@ -147,9 +156,29 @@ class Restore:
                 self._close_reading()
                 self._load_best(index)
 
-        self._read(start, look, self._topics.snapshots)
+        def silent() -> None:
+            best = index.best()
+            log_start = self._bounds[0]
+            self._close_reading()
+            if log_start == 0 if best is None else best[1].position >= log_start:
+                self._load_best(index)
+            else:
+                what = f"partition {self._partition}: nothing comes behind {self.progress.position} of {end}"
+                self._fail(LogUnavailable("snapshots_silent", what))
 
-    def _load_best(self, index: SnapshotIndex) -> None:
+        self._read(start, look, self._topics.snapshots)
+        self._when_silent(silent)
+
+    def _bounded_again(self, index: SnapshotIndex, bounds: tuple[int, int] | None, error: str | None) -> None:
+        if self._closed:
+            return
+        if bounds is None:
+            self._fail(LogUnavailable("changelog_unreachable", f"partition {self._partition}: {error}"))
+            return
+        self._bounds = bounds
+        self._load_best(index, looked_again=True)
+
+    def _load_best(self, index: SnapshotIndex, *, looked_again: bool = False) -> None:
         best = index.best()
         log_start, log_end = self._bounds
         if best is None:
@@ -159,6 +188,10 @@ class Restore:
                 self._follow()
             return
         uuid, bookmark, begin, end = best
+        if bookmark.topic_id == self._topic_id and bookmark.position > log_end and not looked_again:
+            # Written since the bounds were read, by an owner that has not let go yet?
+            self._partitions.bounds(self._topics.changelog, self._partition, partial(self._bounded_again, index))
+            return
         if bookmark.topic_id != self._topic_id or bookmark.position > log_end:
             self._fail(self._lost(f"the newest snapshot stands at {bookmark.position} of topic {bookmark.topic_id}"))
             return
@@ -196,6 +229,8 @@ class Restore:
         assert self.store is not None
         self.follower = Follower(self.store, self._topic_id)
         self.follow_to(self._bounds[1], self._done)
+        if self._reading is not None:
+            self._when_silent(self._arrive)
 
     def follow_to(self, offset: int, reached: Callable[[], None]) -> None:
         """Follow the changelog until everything below `offset` is applied, then call."""
@@ -232,6 +267,20 @@ class Restore:
 
     # --- reading ------------------------------------------------------------------------------------------------
 
+    def _when_silent(self, silent: Callable[[], None]) -> None:
+        """Call once nothing has come for a while, unless the reading ends before."""
+        reading, position = self._reading, self.progress.position
+
+        def look() -> None:
+            if self._reading is not reading:
+                return
+            if self.progress.position == position:
+                silent()
+            else:
+                self._when_silent(silent)
+
+        self._silence = self._loop.call_later(SILENCE_S, look)
+
     def _read(self, offset: int, on_records: Callable[[list[Record]], None], topic: str = "") -> None:
         self._close_reading()
         self._reading = self._reader.read(
@@ -248,6 +297,9 @@ class Restore:
         self._fail(LogUnavailable("changelog_unreadable", f"partition {self._partition}: {text}"))
 
     def _close_reading(self) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
         if self._reading is not None:
             self._reading.close()
             self._reading = None

@@ -137,6 +137,11 @@ class Sources:
         )
 
     @property
+    def progress(self) -> int:
+        """A number that grows with every record applied."""
+        return self._commands.position + sum(source.position for source in self._events.values())
+
+    @property
     def backlog(self) -> int:
         """Records that were read and are not applied yet."""
         return sum(map(len, self.waiting)) - self._index
