@@ -109,6 +109,7 @@ class Machine:
             self.overlay.steps.keys(run_id.encode())  # what a new owner finds has an open group as well
         self._announce_later(active)
         self._hold_timers()
+        self._tidy_later()  # what the owner before had sent already is sent once more, and has to leave the state
         self._ask_pump()
 
     def drop(self) -> None:
@@ -328,8 +329,7 @@ class Machine:
             overlay.flush()
         elif self._flush_timer is None:
             self._flush_timer = self._loop.call_later(self._limits.flush_after_ms / 1000, self._flush)
-        if self._tidy_timer is None:
-            self._tidy_timer = self._loop.call_later(self._limits.tidy_after_ms / 1000, self._tidy_up)
+        self._tidy_later()
         if commit.snapshot_upto >= 0:
             self._watcher.snapshot_honoured(commit.snapshot_upto, commit.snapshot_begin, commit.commands_upto)
         self._ask_pump()
@@ -341,6 +341,10 @@ class Machine:
         except Exception as error:  # the disk is full, say
             self._break(error)
 
+    def _tidy_later(self) -> None:
+        if self._tidy_timer is None:
+            self._tidy_timer = self._loop.call_later(self._limits.tidy_after_ms / 1000, self._tidy_up)
+
     def _tidy_up(self) -> None:
         # What the outbox has sent for good leaves the state with the next commit; without traffic, with one of its own.
         self._tidy_timer = None
@@ -348,7 +352,7 @@ class Machine:
             self._tidy = True
             self._ask_pump()
         elif self.outbox.pending:
-            self._tidy_timer = self._loop.call_later(self._limits.tidy_after_ms / 1000, self._tidy_up)
+            self._tidy_later()
 
     def _announce_later(self, run_ids: list[str]) -> None:
         self._young.append((self._around.clock.monotonic_ms(), run_ids))
