@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headrace.execution.threads import HandlerThread
     from headrace.functions import Function
 
-_PENDING = StepState.PENDING
+_PENDING = int(StepState.PENDING)
 _NOTHING: dict[bytes, int] = {}
 # Stands in the memo for a result that the code has: its bytes are not needed again, and nothing is news beside it.
 HANDED_OVER = Step("", 0, StepState.DONE, order=1 << 62)
