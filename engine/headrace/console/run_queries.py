@@ -53,7 +53,9 @@ def _conditions(wanted: RunFilter) -> tuple[list[str], list[Any]]:
     conditions: list[str] = []
     values: list[Any] = []
     if wanted.functions:
-        conditions.append(f"runs.function_id IN ({', '.join('?' * len(wanted.functions))})")
+        # Several are not looked for by their index (that is what + says): they would have to be sorted by time then.
+        column = "runs.function_id" if len(wanted.functions) == 1 else "+runs.function_id"
+        conditions.append(f"{column} IN ({', '.join('?' * len(wanted.functions))})")
         values += wanted.functions
     if wanted.statuses:
         # Written out: the index of the runs that have not completed is used only if SQLite sees that it fits.
