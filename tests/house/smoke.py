@@ -11,7 +11,7 @@ import warnings
 
 
 def main() -> None:
-    """Import every module, with the engine's own warnings as errors, and declare an app with a function."""
+    """Import every module, with the engine's own warnings as errors, declare an app with a function, and run it."""
     warnings.filterwarnings("error", module=r"headrace(\.|$)")
     import headrace
 
@@ -24,10 +24,14 @@ def main() -> None:
 
     app = headrace.App("smoke")
 
-    @app.function("add", trigger="smoke/asked", concurrency=2, retries=1)
+    @app.function("add", trigger="smoke/asked", retries=1)
     async def add(ctx: headrace.Context) -> int:
         return await ctx.step.run("add", lambda: sum(ctx.event.data["numbers"]))
 
+    with app.test() as kit:
+        kit.send("smoke/asked", {"numbers": [2, 3]})
+        run = kit.run_of("add")
+    assert (run.status, run.output) == ("Completed", 5), run
     print(f"{len(modules)} modules")
 
 
