@@ -5,10 +5,10 @@ What users import stands here, and is loaded when it is first used: importing th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from headrace.version import __version__
 
+# Type checkers know the name wherever it comes from; importing `typing` would take most of the time there is.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from headrace.app import App
     from headrace.execution.context import Context
@@ -47,7 +47,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'headrace' has no attribute {name!r}")
