@@ -28,8 +28,8 @@ _open = build_opener(ProxyHandler({})).open
 class Served:
     """A `headrace dev` or `start` in a folder of its own; `arguments` as a user would type them."""
 
-    def __init__(self, folder: Path, *arguments: str, **variables: str) -> None:
-        self.port = free_port()
+    def __init__(self, folder: Path, *arguments: str, port: int = 0, **variables: str) -> None:
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = folder / f"log-{self.port}"
         command = [sys.executable, "-m", "headrace.cli", *arguments, "--port", str(self.port)]
@@ -39,7 +39,7 @@ class Served:
             self.process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env={**clean, **cache, **variables, "PYTHONUNBUFFERED": "1"},
+                env={**clean, **cache, **variables, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
