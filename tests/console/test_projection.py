@@ -172,6 +172,21 @@ def test_a_beginning_that_comes_after_the_end_is_no_new_run(tmp_path: Path) -> N
     assert (counts.scheduled, counts.completed) == (1, 1)
 
 
+def test_a_run_that_is_one_record_counts_once_however_often_it_comes(tmp_path: Path) -> None:
+    history = History(1)
+    ended = history.life(
+        Kind.RunEnded, 0, NOW_MS, "r", "f", event_ids=["e"], status="Failed", started_ms=NOW_MS - 40, error_name="E"
+    )
+    projection = fill(tmp_path / "a.db", history.records)
+    projection.apply([ended._replace(offset=1), ended._replace(offset=2)])
+    reading = open_for_reading(tmp_path / "a.db")
+    found = find_run(reading, "r")
+    assert found is not None
+    assert (found.row.status, found.row.queued_ms, found.row.started_ms) == ("Failed", NOW_MS - 40, NOW_MS - 40)
+    assert list_functions(reading, NOW_MS)[0].counts == (1, 0, 1, 0)
+    assert len(read_run_records(reading, "r")) == 1
+
+
 def test_a_run_that_is_made_twice_with_other_seqs_stops_nothing(tmp_path: Path) -> None:
     history = History(1)
     run = history.run("f", ["e"], NOW_MS)

@@ -99,3 +99,18 @@ def test_a_live_run_is_drawn_up_to_now() -> None:
 
 def test_nothing_known_is_nothing_told() -> None:
     assert tell_run([], NOW_MS) == RunTold([], [], [])
+
+
+def test_a_run_that_is_one_record_ran_from_its_making_to_its_end() -> None:
+    history = History(1)
+    ended = Kind.RunEnded
+    history.life(ended, 0, NOW_MS + 80, "r", "f", event_ids=["e"], status="Completed", started_ms=NOW_MS, output="1")
+    records = [decode_lifecycle(record.value or b"") for record in history.records]
+    assert tell_run(records, NOW_MS + 999).stretches == [Stretch(NOW_MS, NOW_MS + 80, "executing")]
+
+
+def test_a_run_that_was_announced_later_than_it_was_made_is_drawn_from_its_making() -> None:
+    history = History(1)
+    run = history.run("f", ["e"], NOW_MS + 200, started_ms=NOW_MS)
+    run.step("load", NOW_MS + 1, NOW_MS + 200).complete(NOW_MS + 250)
+    assert told(run, history).stretches == [Stretch(NOW_MS, NOW_MS + 250, "executing")]

@@ -1,8 +1,8 @@
 """Lifecycle records become rows of runs, verdicts and counts; see `projection.py` for the transaction around it.
 
 The way of a record is short because there are so many: records are gathered by run, so a run that starts and ends
-within one batch is one insert. Only runs that may be known already are looked up: a run is made by a record whose seq
-is above every seq of the partition so far, unless the engine sent it twice.
+within one batch is one insert. Only runs that may be known already are looked up: the record that makes a run names its
+events, and its seq is above every seq of the partition so far, unless the engine sent it twice.
 """
 
 from __future__ import annotations

@@ -134,8 +134,12 @@ def _stretches(records: Sequence[Lifecycle], now_ms: int) -> list[Stretch]:
     found: list[Stretch] = []
     phase, since_ms, due_ms = "", 0, 0
     for record in records:
+        if (
+            record.event_ids
+        ):  # the record that makes the run; it may come a moment later than the run, or be its only one
+            phase, since_ms = record.phase or "executing", record.started_ms or record.at_ms
         after = phase_after(record)
-        if after is None:
+        if after is None or record.kind == "RunScheduled":
             continue
         if phase:
             found += _split(phase, since_ms, record.at_ms, due_ms)
