@@ -11,6 +11,7 @@ from headrace.errors import BadRecord
 
 NAME_LENGTH_MAX = 512
 EVENT_BYTES_MAX = 3 * 1024 * 1024
+INTERNAL_EVENT_BYTES_MAX = 6 * 1024 * 1024  # lifecycle events carry the run's event and its result
 TS_MS_MIN = 315_532_800_000  # 1980-01-01
 TS_MS_MAX = 4_102_444_800_000  # 2100-01-01
 RESERVED_PREFIX = "inngest/"
@@ -40,10 +41,11 @@ def read_event(value: bytes | None, *, internal: bool = False) -> EventFields:
     """Check an event and take it apart; `internal` allows the reserved names that the engine itself publishes."""
     if not value:
         raise _bad("event_empty", "the record has no value", "an event is a JSON object", "send one")
-    if len(value) > EVENT_BYTES_MAX:
+    bytes_max = INTERNAL_EVENT_BYTES_MAX if internal else EVENT_BYTES_MAX
+    if len(value) > bytes_max:
         raise _bad(
             "event_too_large",
-            f"the event has {len(value)} bytes; {EVENT_BYTES_MAX} are allowed",
+            f"the event has {len(value)} bytes; {bytes_max} are allowed",
             "an event travels through several topics",
             "put large data elsewhere and send a reference to it",
         )

@@ -6,9 +6,11 @@ from typing import Any
 
 import msgspec
 
+from headrace.records.events import INTERNAL_EVENT_BYTES_MAX
 from headrace.records.history import Kind
 from headrace.records.ids import derive_ulid
 from headrace.records.rows import Failure, KnownEvent, Run, StepState, TimerKind, timer_key
+from headrace.records.values import unpack_value
 from headrace.state import Turn
 
 FINISHED = "inngest/function.finished"
@@ -16,7 +18,14 @@ _NAMES = {"Failed": "inngest/function.failed", "Cancelled": "inngest/function.ca
 
 
 def end_run(
-    turn: Turn, run_id: str, run: Run, status: str, *, output_json: str = "", failure: Failure | None = None
+    turn: Turn,
+    run_id: str,
+    run: Run,
+    status: str,
+    *,
+    output: bytes | None = None,
+    output_json: str = "",
+    failure: Failure | None = None,
 ) -> None:
     """Take the run out of the state, write its last record, and publish its lifecycle events if anyone wants them."""
     run_key = run_id.encode()
@@ -39,10 +48,10 @@ def end_run(
         more.update(error_name=failure.name, error_message=failure.message, error_stack=failure.stack)
     turn.history(Kind.RunEnded, run_id, run.function_id, **more)
     if not run.quiet:
-        _tell(turn, run_id, run, status, output_json, failure)
+        _tell(turn, run_id, run, status, output, failure)
 
 
-def _tell(turn: Turn, run_id: str, run: Run, status: str, output_json: str, failure: Failure | None) -> None:
+def _tell(turn: Turn, run_id: str, run: Run, status: str, output: bytes | None, failure: Failure | None) -> None:
     names = [name for name in (FINISHED, _NAMES.get(status)) if name is not None and turn.wanted(name)]
     if not names:
         return
@@ -56,12 +65,23 @@ def _tell(turn: Turn, run_id: str, run: Run, status: str, output_json: str, fail
     if failure is not None:
         data["error"] = {"name": failure.name, "message": failure.message, "stack": failure.stack}
     elif status == "Completed":
-        data["result"] = msgspec.Raw(output_json.encode() or b"null")
+        # The recorded value itself: the JSON for people may be cut short.
+        data["result"] = None if output is None else unpack_value(output)
     for name in names:
         event_id = derive_ulid(turn.now_ms, b"%s\0%s" % (run_id.encode(), name.encode()))
-        body = {"name": name, "data": data, "ts": turn.now_ms}
         key = run.events[0].key
-        turn.publish(event_id, msgspec.json.encode(body), key, event_id.encode() if key is None else key)
+        turn.publish(event_id, _body(name, data, turn.now_ms), key, event_id.encode() if key is None else key)
+
+
+def _body(name: str, data: dict[str, Any], now_ms: int) -> bytes:
+    """Write a lifecycle event; what makes it too large for the topic is left out, the most dispensable first."""
+    body = msgspec.json.encode({"name": name, "data": data, "ts": now_ms})
+    for dispensable in ("events", "result", "event"):
+        if len(body) <= INTERNAL_EVENT_BYTES_MAX:
+            break
+        data = {key: value for key, value in data.items() if key != dispensable}
+        body = msgspec.json.encode({"name": name, "data": data, "ts": now_ms})
+    return body
 
 
 def _event_json(event: KnownEvent) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def take_run_report(turn: Turn, report: RunReport) -> None:
         return
     failure = report.failure
     if failure is None:
-        end_run(turn, report.run_id, run, "Completed", output_json=report.output_json)
+        end_run(turn, report.run_id, run, "Completed", output=report.output, output_json=report.output_json)
         return
     definition = definition_of(turn, run.function_id)
     if not failure.retriable or run.attempt >= definition.retries:

@@ -14,7 +14,7 @@ from functools import partial
 
 from headrace.adapters.seams import Handle
 from headrace.records.changelog import Bookmark
-from headrace.records.commands import AnnounceRuns, AnyCommand, DefineFunction
+from headrace.records.commands import AnyCommand, DefineFunction
 from headrace.records.history import SEQ_BITS
 from headrace.records.rows import Positions, Run, Step, StepState, run_key
 from headrace.worker.apply import Inputs
@@ -24,6 +24,7 @@ from headrace.worker.overlay import Overlay
 from headrace.worker.sources import Sources
 from headrace.worker.surroundings import Surroundings, Watcher
 from headrace.worker.turn import RESOLVE, START, OpenTurn, unpack_outbox_row
+from headrace.worker.young import YoungRuns
 
 POSITIONS_KEY = b""
 _ROOM_S = 0.01
@@ -87,8 +88,7 @@ class Machine:
         self._tidy_timer: Handle | None = None
         self._room_timer: Handle | None = None
         self._hold_timer: Handle | None = None
-        self._young: deque[tuple[int, list[str]]] = deque()  # runs started lately, to be announced if they live on
-        self._announce_timer: Handle | None = None
+        self._young = YoungRuns(around, overlay, self.submit)
         self._tidy = False
         self._drained: Callable[[], None] | None = None
         self._draining = False
@@ -107,7 +107,7 @@ class Machine:
         for run_id in active:
             self._start_code(run_id)
             self.overlay.steps.keys(run_id.encode())  # what a new owner finds has an open group as well
-        self._announce_later(active)
+        self._young.add(active)
         self._hold_timers()
         self._tidy_later()  # what the owner before had sent already is sent once more, and has to leave the state
         self._ask_pump()
@@ -123,12 +123,12 @@ class Machine:
         counters.changelog_bytes += self.commits.bytes
         counters.resends += self.outbox.resends
         self.sources.close()
+        self._young.close()
         for timer in (
             self._wake,
             self._flush_timer,
             self._tidy_timer,
             self._room_timer,
-            self._announce_timer,
             self._hold_timer,
         ):
             if timer is not None:
@@ -324,7 +324,7 @@ class Machine:
             else:
                 execution.stop(self, run_id)
         if started:
-            self._announce_later(started)
+            self._young.add(started)
         if overlay.honoured_rows >= self._limits.flush_rows:
             overlay.flush()
         elif self._flush_timer is None:
@@ -353,26 +353,6 @@ class Machine:
             self._ask_pump()
         elif self.outbox.pending:
             self._tidy_later()
-
-    def _announce_later(self, run_ids: list[str]) -> None:
-        self._young.append((self._around.clock.monotonic_ms(), run_ids))
-        if self._announce_timer is None:
-            self._announce_timer = self._loop.call_later(self._limits.announce_after_ms / 1000, self._announce)
-
-    def _announce(self) -> None:
-        self._announce_timer = None
-        before_ms = self._around.clock.monotonic_ms() - self._limits.announce_after_ms // 2
-        alive: list[str] = []
-        while self._young and self._young[0][0] <= before_ms:
-            for run_id in self._young.popleft()[1]:
-                key = run_id.encode()
-                run = self.overlay.runs.get(key) if self.overlay.steps.may_be_open(key) else None
-                if run is not None and not run.announced:
-                    alive.append(run_id)
-        if alive:
-            self.submit(AnnounceRuns(alive))
-        if self._young:
-            self._announce_timer = self._loop.call_later(self._limits.announce_after_ms / 1000, self._announce)
 
     def _start_code(self, run_id: str) -> None:
         loaded = self.load(run_id)
