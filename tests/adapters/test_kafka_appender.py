@@ -89,6 +89,34 @@ def test_what_the_full_queue_refuses_is_held_back_in_order(world: KafkaWorld) ->
 
 
 @pytest.mark.kafka
+def test_nothing_overtakes_what_is_held_back_when_there_is_room_again(world: KafkaWorld) -> None:
+    topic = world.topic()
+    append_all(world, world.appender(), topic, [b"the broker is warm"])
+    loop = CountingLoop(world)
+    appender = KafkaAppender(world.settings, loop, limits=AppenderLimits(queue_records=10))
+    reports: list[Report] = []
+    batches: list[int | None] = []
+    expected: list[bytes | None] = []
+    for number in range(5):
+        values = [b"%d.%d" % (number, n) for n in range(40)]
+        for value in values[:20]:
+            appender.append(topic, 0, value, note(reports))
+        # The client has delivered some then and would take more; the loop has not come round to what was held back.
+        loop.stand_still_until(loop.posts + 1)
+        appender.append(topic, 0, values[20], note(reports))
+        appender.send([Outgoing(topic, 0, None, value) for value in values[21:]], batches.append)
+        expected += values
+        world.until(lambda: appender.unreported == 0)
+    assert all(error is None for _, error in reports)
+    assert batches == [None] * 5
+    read = Gathered(world.reader(), topic, offset=1)
+    wait_for(world, read, len(expected))
+    assert read.values == expected
+    appender.close(2_000)
+    world.until(lambda: True)
+
+
+@pytest.mark.kafka
 def test_closing_sends_also_what_was_held_back(world: KafkaWorld) -> None:
     topic = world.topic()
     appender = KafkaAppender(world.settings, world.loop, limits=AppenderLimits(queue_records=10))

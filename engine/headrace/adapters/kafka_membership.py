@@ -134,7 +134,7 @@ class KafkaMembership:
         # A fatal error comes as a message, without its mark, or is raised.
         if error.fatal() or error.code() in (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID):
             self._fatal = error
-        else:
+        elif error.code() not in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             # The offsets of this consumer mean nothing, so nor do errors about them; the callbacks tell the rest.
             logger.warning("kafka group %s: %s", self._group, error.str())
 
