@@ -33,17 +33,11 @@ def run_id_of(event_id: str, function_id: str, started_ms: int) -> str:
     return ulid_time(started_ms) + ulid_tail(_tail_entropy(event_id) ^ _function_entropy(function_id))
 
 
-def start_run(turn: Turn, function_id: str, event: KnownEvent, repeatable: bool = False) -> str:
-    """Make the run and have its code started; return its id, or "" if it is alive already.
-
-    `repeatable`: the event may have been here before, as one may that brings its id along in a record that is written
-    twice. Only then is the state asked.
-    """
+def start_run(turn: Turn, function_id: str, event: KnownEvent) -> str:
+    """Make the run and have its code started; return its id."""
     now_ms = turn.now_ms
     # The time in the id is the event's log time: a cause that is applied again makes the same run.
     run_id = run_id_of(event.id, function_id, event.at_ms)
-    if repeatable and turn.state.runs.get(run_id.encode()) is not None:
-        return ""
     quiet = event.name in _LIFECYCLE_NAMES
     turn.state.runs.put(run_id.encode(), Run(function_id, now_ms, [event], quiet=quiet))
     turn.execute(run_id)

@@ -36,6 +36,7 @@ from headrace.runs import (
     note_code,
     plan_sleep,
     publish_events,
+    run_id_of,
     start_run,
     suspend_run,
     take_run_report,
@@ -223,22 +224,27 @@ class Inputs:
         self._route(event, repeatable)
 
     def _route(self, event: KnownEvent, repeatable: bool) -> None:
+        # `repeatable`: it may have been here before, as a record may that brings its id along and is written twice. The
+        # state is asked then whether its run is alive, which costs too much to be done for every event.
         turn = self._turn
         function_ids = self.routes.match(event, turn.now_ms)
         if not function_ids:
             return
         if event.given_id:
             function_ids = first_starts(turn, event, function_ids)
+        runs = turn.state.runs
         for function_id in function_ids:
-            run_id = start_run(turn, function_id, event, repeatable)
-            if not run_id:
-                self._counters.repeats += 1
-                continue
+            pristine = True
+            if repeatable:
+                known_key = run_id_of(event.id, function_id, event.at_ms).encode()
+                if runs.get(known_key) is not None:
+                    self._counters.repeats += 1
+                    continue
+                # Of an earlier life, which has just ended, rows may still be in the store.
+                pristine = not runs.on_its_way(known_key)
             self._counters.runs_started += 1
-            run_key = run_id.encode()
-            runs = turn.state.runs
-            # What the store may still hold of an earlier life (the record was written twice) is not yet deleted there.
-            if run_key not in runs.active.unflushed and run_key not in runs.suspended.unflushed:
+            run_key = start_run(turn, function_id, event).encode()
+            if pristine:
                 runs.active.fresh.add(run_key)
                 turn.state.steps.open_group(run_key)
 
