@@ -264,6 +264,18 @@ def test_a_wipe_that_was_interrupted_is_finished_by_the_next(stores: RocksStores
     assert list(folder.iterdir()) == []
 
 
+def test_a_scan_ends_where_it_was_told_to_also_when_its_caller_has_forgotten_where(stores: RocksStores) -> None:
+    store = stores.open(0)
+    rows = [(b"%06d:%d" % (number, index), b"") for number in range(100) for index in range(5)]
+    store.write(rows)
+    for number in range(99):
+        scan = store.scan(b"%06d" % number, b"%06d" % number + LAST * 8)
+        # Bytes of the same length take the place of those that said where to end.
+        others = [b"%070d" % place for place in range(200)]
+        assert [key for key, _ in scan] == [key for key, _ in rows[number * 5 : number * 5 + 5]]
+        del others
+
+
 def test_a_queue_is_read_at_its_head_without_walking_over_what_was_taken(stores: RocksStores) -> None:
     """Method: 40 thousand rows pass through a queue; a look at its head would walk over up to as many tombstones."""
     store = stores.open(0)

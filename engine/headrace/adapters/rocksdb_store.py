@@ -10,10 +10,12 @@ The store is a cache of the log, and its settings follow from that:
 - The blocks, and the memtables of all stores of the node together, are bounded by one number each. Index and filter
   blocks stay outside the cache (1 to 2 bytes a row): in it, they are larger than one of its shards and thrash.
 
-Three habits of rocksdict (0.3.29) are met here. Options given for an existing store apply to the database alone: those
+Four habits of rocksdict (0.3.29) are met here. Options given for an existing store apply to the database alone: those
 of its column family, the cache among them, come from the file unless they are given too. `Snapshot.items()` shows what
 was written after the snapshot, so a snapshot is an iterator made at that moment, which RocksDB pins. `items()` ends
-silently at a damaged block, so scans go through the bare iterator and ask for its status at the end.
+silently at a damaged block, so scans go through the bare iterator and ask for its status at the end. An iterator's
+upper bound is a bare pointer into the bytes that were given, so a scan holds on to these: without that it ends where
+whatever took their place in memory says, and one run is shown another run's steps.
 """
 
 from __future__ import annotations
@@ -172,7 +174,7 @@ class RocksStore:
                 self._remember_gap(iterator, start, end)
         except Exception as error:
             fail(error, self._folder)
-        walk = _walk(iterator, self._folder)
+        walk = _walk(iterator, end, self._folder)
         self._walks.add(walk)
         return walk
 
@@ -270,7 +272,8 @@ class RocksSnapshot:
         self._iterator = _CLOSED
 
 
-def _walk(iterator: Any, folder: Path) -> Generator[tuple[bytes, bytes], None, None]:
+def _walk(iterator: Any, end: bytes, folder: Path) -> Generator[tuple[bytes, bytes], None, None]:
+    """Give row after row; `end` is asked for only to be kept alive, as RocksDB reads the bound out of it."""
     valid, key, value, advance = iterator.valid, iterator.key, iterator.value, iterator.next
     while valid():
         yield key(), value()
