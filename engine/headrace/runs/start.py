@@ -25,19 +25,24 @@ def _tail_entropy(ulid: str) -> int:
 _TO_BASE_32 = str.maketrans(_ENTROPY_CHARACTERS, "0123456789abcdefghijklmnopqrstuv")
 
 
-def run_id_of(event_id: str, function_id: str, started_ms: int) -> str:
-    """Derive the id of the run that an event starts of a function.
+def run_id_of(cause: int, function_id: str, started_ms: int) -> str:
+    """Derive the id of the run of a function from its cause: 80 bits.
 
-    Exclusive or with the function's hash keeps the 80 bits one-to-one in the event, and costs less than a hash.
+    Exclusive or with the function's hash keeps them one-to-one in the cause, and costs less than a hash.
     """
-    return ulid_time(started_ms) + ulid_tail(_tail_entropy(event_id) ^ _function_entropy(function_id))
+    return ulid_time(started_ms) + ulid_tail(cause ^ _function_entropy(function_id))
 
 
-def start_run(turn: Turn, function_id: str, event: KnownEvent) -> str:
-    """Make the run and have its code started; return its id."""
+def start_run(turn: Turn, function_id: str, event: KnownEvent, cause: int = -1) -> str:
+    """Make the run and have its code started; return its id.
+
+    `cause` is the place of the event's record, as 80 bits. A record may bring an id along and stand in the log twice,
+    so such an id alone would make one run of two inputs. Without a cause, where the state sees to it that the event is
+    there once (by its timer, by the window of its given id), the event's id is it.
+    """
     now_ms = turn.now_ms
     # The time in the id is the event's log time: a cause that is applied again makes the same run.
-    run_id = run_id_of(event.id, function_id, event.at_ms)
+    run_id = run_id_of(_tail_entropy(event.id) if cause < 0 else cause, function_id, event.at_ms)
     quiet = event.name in _LIFECYCLE_NAMES
     turn.state.runs.put(run_id.encode(), Run(function_id, now_ms, [event], quiet=quiet))
     turn.execute(run_id)

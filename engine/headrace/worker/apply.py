@@ -36,7 +36,6 @@ from headrace.runs import (
     note_code,
     plan_sleep,
     publish_events,
-    run_id_of,
     start_run,
     suspend_run,
     take_run_report,
@@ -86,7 +85,7 @@ class Inputs:
     def command(self, command: AnyCommand) -> None:
         """Apply a command of this process, or one that has passed the order check."""
         if type(command) is KnownEvent:
-            self._admit(command, True)
+            self._admit(command)
         elif type(command) is DefineFunction:
             self.define(command)
         else:
@@ -134,7 +133,10 @@ class Inputs:
         except BadRecord as error:
             self._bury(record, error)
             return
-        event_id = self._event_id(record, given_header_id)
+        cause = self._cause(record)
+        event_id = "" if given_header_id is None else given_header_id.decode("ascii", "replace")
+        if not is_ulid(event_id):
+            event_id = ulid_time(record.timestamp_ms) + ulid_tail(cause)
         at_ms = record.timestamp_ms
         event = KnownEvent(
             event_id,
@@ -145,18 +147,14 @@ class Inputs:
             fields.id or "",
             record.key,
         )
-        self._place(event, given_header_id is not None and source is None)
+        self._place(event, cause)
 
-    def _event_id(self, record: Record, given: bytes | None) -> str:
-        if given is not None and len(given) == 26:
-            text = given.decode("ascii", "replace")
-            if is_ulid(text):
-                return text
+    def _cause(self, record: Record) -> int:
         seed = self._seeds.get(record.partition)
         if seed is None:
             seed = entropy(f"{self._topic_id}\0{record.partition}".encode())
             self._seeds[record.partition] = seed
-        return ulid_time(record.timestamp_ms) + ulid_tail(position_entropy(seed, record.offset))
+        return position_entropy(seed, record.offset)
 
     def _is_new(self, partition: int, source: bytes) -> bool:
         """Whether a published event comes when it is due: once, and behind the one sent before it."""
@@ -202,7 +200,7 @@ class Inputs:
                 last_applied.put(key, -last - 2)
         last_applied.put(b"s" + place, 1)
 
-    def _place(self, event: KnownEvent, repeatable: bool) -> None:
+    def _place(self, event: KnownEvent, cause: int) -> None:
         # An id without a key is decided where all records with that id are decided.
         if event.given_id and event.key is None:
             turn = self._turn
@@ -212,41 +210,29 @@ class Inputs:
                 event.key = place
                 turn.command(target, event)
                 return
-        self._admit(event, repeatable)
+        self._admit(event, cause)
 
-    def _admit(self, event: KnownEvent, repeatable: bool) -> None:
+    def _admit(self, event: KnownEvent, cause: int = -1) -> None:
         turn = self._turn
         if event.ts_ms > turn.now_ms and event.ts_ms > event.at_ms:
             turn.state.timers.put(
                 timer_key(event.ts_ms, TimerKind.EVENT, event.id), Timer(TimerKind.EVENT, event=event)
             )
             return
-        self._route(event, repeatable)
+        self._route(event, cause)
 
-    def _route(self, event: KnownEvent, repeatable: bool) -> None:
-        # `repeatable`: it may have been here before, as a record may that brings its id along and is written twice. The
-        # state is asked then whether its run is alive, which costs too much to be done for every event.
+    def _route(self, event: KnownEvent, cause: int = -1) -> None:
         turn = self._turn
         function_ids = self.routes.match(event, turn.now_ms)
         if not function_ids:
             return
         if event.given_id:
             function_ids = first_starts(turn, event, function_ids)
-        runs = turn.state.runs
         for function_id in function_ids:
-            pristine = True
-            if repeatable:
-                known_key = run_id_of(event.id, function_id, event.at_ms).encode()
-                if runs.get(known_key) is not None:
-                    self._counters.repeats += 1
-                    continue
-                # Of an earlier life, which has just ended, rows may still be in the store.
-                pristine = not runs.on_its_way(known_key)
             self._counters.runs_started += 1
-            run_key = start_run(turn, function_id, event).encode()
-            if pristine:
-                runs.active.fresh.add(run_key)
-                turn.state.steps.open_group(run_key)
+            run_key = start_run(turn, function_id, event, cause).encode()
+            turn.state.runs.active.fresh.add(run_key)
+            turn.state.steps.open_group(run_key)
 
     def timer(self, key: bytes) -> None:
         """Apply a due timer; one whose row is gone is nothing."""
@@ -262,7 +248,7 @@ class Inputs:
         elif row.kind == TimerKind.RUN:
             wake_run(turn, row.run_id, due_ms)
         elif row.kind == TimerKind.EVENT and row.event is not None:
-            self._route(row.event, True)
+            self._route(row.event)
         elif row.kind == TimerKind.EVENT_ID_EXPIRY:
             forget_event_ids(turn, due_ms)
 

@@ -160,7 +160,7 @@ class StepRows(Rows[rows.Step]):
             self._groups[run_key] = {key: None}
             self.fresh.add(key)
         elif group is not _MISSING:
-            if key not in group and key not in self.unflushed:
+            if key not in group:
                 self.fresh.add(key)
             group[key] = None
 
@@ -217,10 +217,6 @@ class RunRows:
         """Go through all live runs, the suspended ones last."""
         yield from self.active.scan(prefix)
         yield from self.suspended.scan(prefix)
-
-    def on_its_way(self, key: bytes) -> bool:
-        """Whether something was written of the run that the store does not show yet."""
-        return any(key in table.dirty or key in table.unflushed for table in (self.active, self.suspended))
 
     def ended(self) -> list[bytes]:
         """List the runs that this turn has ended."""
