@@ -39,6 +39,7 @@ class Member:
         stores: MemoryStores,
         clock: ManualClock | None,
         evict_always: bool,
+        settings: Settings | None,
         adjust: Adjust,
     ) -> None:
         self.name = name
@@ -46,7 +47,7 @@ class Member:
         self.stores = stores
         self.memory = world.cluster.node(name)
         self.clock = clock or ManualClock(world.loop.time)
-        self.execution = InProcess(functions, world.loop, self.clock, evict_always, _EXECUTION)
+        self.execution = InProcess(functions, world.loop, self.clock, evict_always, settings or _EXECUTION)
         self.told: list[tuple[str, str]] = []
         self.stopped = False
         memory, cluster, topics = self.memory, world.cluster, world.topics

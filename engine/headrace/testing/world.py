@@ -11,6 +11,7 @@ from headrace.adapters.memory_network import Network
 from headrace.adapters.memory_store import MemoryStores
 from headrace.adapters.virtual_loop import VirtualLoop
 from headrace.errors import NotReady
+from headrace.execution import Settings
 from headrace.functions import Function
 from headrace.testing.member import Adjust, Member, as_it_is
 from headrace.worker.layout import Limits, Topics
@@ -60,6 +61,7 @@ class World:
         stores: MemoryStores | None = None,
         clock: ManualClock | None = None,
         evict_always: bool = False,
+        settings: Settings | None = None,
         adjust: Adjust = as_it_is,
     ) -> Member:
         """Start a process under an instance id; with the `stores` of one that ended it finds that one's disk.
@@ -68,7 +70,7 @@ class World:
         """
         old = self.members.get(name)
         assert old is None or old.ended, f"the member {name} is still alive"
-        member = Member(self, name, functions, stores or MemoryStores(), clock, evict_always, adjust)
+        member = Member(self, name, functions, stores or MemoryStores(), clock, evict_always, settings, adjust)
         self.members[name] = member
         member.start()
         return member

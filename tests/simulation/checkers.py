@@ -1,0 +1,479 @@
+"""What must hold in every world, one class for each invariant, each with a verdict of its own.
+
+They look at the log, at the stores, at what is sent and at what user code does and sees, and compare it with the
+`Oracle`s; none of them asks the engine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.adapters.memory_log import MemoryCluster
+from headrace.adapters.seams import Outgoing, Store
+from headrace.records.history import decode_lifecycle
+from headrace.records.rows import Step
+from headrace.worker.layout import Topics
+from tests.simulation.oracle import CHUNK, Commit, Oracle, Runs, Violation, honoured_from_scratch, unpack
+from tests.simulation.workload import Sent, ends_as, started_by
+
+EVERY_KEY = (b"", b"\xff" * 9)
+STORE_ROW = b"~"
+ID_TIMER = 3  # forgets event ids; the only one that may be left in a world at rest
+
+
+class I1Inputs:
+    """Every input is applied exactly once: positions and time never go back, and each event has the runs it should."""
+
+    def __init__(self, oracles: list[Oracle]) -> None:
+        self._positions: dict[int, Any] = {}
+        for oracle in oracles:
+            oracle.on_commit.append(self._take)
+
+    def _take(self, oracle: Oracle, commit: Commit) -> None:
+        for key, raw in commit.rows:
+            if key == b"P" and raw is not None:
+                now = unpack(raw)  # [now_ms, commands, functions, control, {partition: events}]
+                before = self._positions.get(oracle.number)
+                if before is not None:
+                    back = [a < b for a, b in zip(now[:4], before[:4], strict=True)]
+                    back += [now[4].get(q, -1) < position for q, position in before[4].items()]
+                    if any(back):
+                        raise Violation(f"I1: positions of partition {oracle.number} went back: {before} to {now}")
+                self._positions[oracle.number] = now
+
+    def events_position(self, partition: int) -> int:
+        """Up to where the events of a partition are applied, by an honoured commit."""
+        positions = self._positions.get(partition)
+        return 0 if positions is None else int(positions[4].get(partition, 0))
+
+    def finish(self, sent: list[Sent], runs: Runs) -> dict[str, str]:
+        """Compare the runs with the events; gives the run ids that are accounted for, with how each must end."""
+        expected: dict[str, str] = {}
+        groups: dict[tuple[str, str], list[Sent]] = defaultdict(list)
+        for event in sent:
+            for function_id in [] if event.poison else started_by(event.name, event.data):
+                # Equal ids under one key are one event; without a key, the id is the key.
+                own = event.given_id and f"{event.given_id}\0{event.key or event.given_id}"
+                groups[function_id, own or f"number {event.data['n']}"].append(event)
+        found: dict[tuple[str, int], list[str]] = defaultdict(list)
+        for run_id, life in runs.lives.items():
+            number = (json.loads(life.event_json).get("data") or {}).get("n")
+            found[life.function_id, number].append(run_id)
+        for (function_id, own), events in groups.items():
+            run_ids = [run_id for n in {event.data["n"] for event in events} for run_id in found[function_id, n]]
+            # A record that is in the log twice is two events, unless both wait for their time under the id they share.
+            due = {1} if events[0].given_id else {len(events)} | ({1} if events[0].ts_ms else set())
+            if len(run_ids) not in due:
+                raise Violation(f"I1: {function_id} has the runs {run_ids} for the event {own} {events}")
+            for run_id in run_ids:
+                expected[run_id] = ends_as(events[0].name, events[0].data)
+        return expected
+
+
+class I2Store:
+    """The local store never leads the changelog: at every write it is what the log makes at its bookmark.
+
+    The same look finds I7 (a restored store is equal to the lost one), and I3 on the owner's side: an owner that
+    believes in a commit which readers do not honour writes it to its store.
+    """
+
+    def __init__(self, oracles: list[Oracle]) -> None:
+        self._oracles = oracles
+        self._known: dict[tuple[str, int], tuple[int, dict[bytes, bytes]]] = {}
+        self.looks = 0
+
+    def wiped(self, node: str, partition: int) -> None:
+        """A store is empty now."""
+        self._known.pop((node, partition), None)
+
+    def stored(self, node: str, partition: int, store: Store) -> None:
+        """A store was written."""
+        packed = store.get(STORE_ROW)
+        if packed is None:
+            return  # a snapshot is being loaded: the store stands nowhere yet
+        self.looks += 1
+        _, position, claim, k, dead, _ = unpack(packed[1:])
+        oracle = self._oracles[partition]
+        context = oracle.contexts.get(position)
+        if context is None:
+            raise Violation(
+                f"I2: the store of {partition} at {node} stands at {position}, the log at {max(oracle.contexts)}"
+            )
+        if context != (claim, k, not dead):
+            raise Violation(
+                f"I3: the store of {partition} at {node} has ({claim}, {k}, {dead}) at {position}, not {context}"
+            )
+        known = self._known.get((node, partition))
+        expected = oracle.state_at(position, known)
+        self._known[node, partition] = (position, expected)
+        rows = dict(store.scan(*EVERY_KEY))
+        del rows[STORE_ROW]
+        if rows != expected:
+            raise Violation(f"I2: the store of {partition} at {node} at {position}: {difference(rows, expected)}")
+
+
+class I3Owners:
+    """No two owners have a commit honoured after the later claim; whoever reads the whole log afresh agrees."""
+
+    def __init__(self, oracles: list[Oracle]) -> None:
+        self._oracles = oracles
+
+    def look(self) -> None:
+        """Derive the commits that count from the raw log again, and compare."""
+        for oracle in self._oracles:
+            afresh = honoured_from_scratch(oracle.log) if oracle.log else []
+            followed = [commit.position for commit in oracle.commits]
+            if afresh != followed:
+                raise Violation(f"I3: two readers of {oracle.number} honour {followed} and {afresh}")
+            claims = [claim for claim, _ in oracle.claims]
+            for commit in oracle.commits:
+                if commit.claim != max(c for c in claims if c < commit.position):
+                    raise Violation(f"I3: the commit at {commit.position} of {oracle.number} counts for {commit.claim}")
+
+
+class I4Outputs:
+    """Nothing leaves before its commit is honoured: records of the outbox, code that starts, results that code gets."""
+
+    def __init__(self, oracles: list[Oracle], topics: Topics, runs: Runs) -> None:
+        self._oracles = oracles
+        self._runs = runs
+        self._topics = {topics.events, topics.commands, topics.history, topics.dead}
+        self._commands = topics.commands
+        self.due: dict[tuple[str, int], dict[Any, int]] = defaultdict(dict)  # by place: content → order
+        for oracle in oracles:
+            oracle.on_commit.append(self._take)
+
+    def _take(self, oracle: Oracle, commit: Commit) -> None:
+        for key, raw in commit.rows:
+            if key[:1] == b"O" and raw is not None:
+                topic, partition, records = unpack(raw)
+                place = self.due[topic, partition]
+                for record_key, value, headers in records:
+                    place[content(record_key, value, headers)] = len(place)
+
+    def sending(self, node: str, batch: Sequence[Outgoing]) -> None:
+        """An outbox sends."""
+        for topic, partition, key, value, headers in batch:
+            if topic not in self._topics or (topic == self._commands and unpack((value or b"\0\0")[1:])[0] < 0):
+                continue
+            if content(key, value, headers or []) not in self.due[topic, partition]:
+                raise Violation(f"I4: {node} sends to {topic}[{partition}] what no honoured commit decided: {value!r}")
+
+    def code(self, what: str, owner: Any, run_id: str, steps: dict[bytes, Step]) -> None:
+        """Code is started, or told of a step."""
+        life = self._runs.lives.get(run_id)
+        if life is None:
+            raise Violation(f"I4: the code of {run_id} is {what} before its run is honoured")
+        for name, row in steps.items():
+            # A row that was written twice in one turn shows only its last state in the commit.
+            honoured = row.order >> 20 < self._oracles[owner.partition].commits[-1].position
+            if row.state == 0 and honoured:
+                continue
+            if row.due_ms != -1 and (name, row.order) not in life.orders:
+                raise Violation(f"I4: {run_id} is {what} with step {name!r} {row} that is not honoured")
+
+
+class I5Commands:
+    """Between partitions everything arrives once and in order; nothing leaves the outbox before it has landed."""
+
+    def __init__(self, oracles: list[Oracle], topics: Topics, cluster: MemoryCluster) -> None:
+        self._topics = {b"c": topics.commands, b"e": topics.events}
+        self._cluster = cluster
+        self.sent: dict[tuple[bytes, int, int], list[int]] = defaultdict(list)  # letter, source, target → seqs
+        self._applied: dict[tuple[bytes, int, int], int] = {}
+        self._rows: dict[bytes, Any] = {}
+        self._landed: dict[tuple[str, int], set[Any]] = defaultdict(set)
+        for oracle in oracles:
+            oracle.on_commit.append(self._take)
+
+    def landed(self, topic: str, partition: int, record: Any) -> None:
+        """A record is in the log."""
+        self._landed[topic, partition].add(content(record.key, record.value, record.headers or []))
+
+    def _take(self, oracle: Oracle, commit: Commit) -> None:
+        for key, raw in sorted(commit.rows):
+            if key[:1] == b"O":
+                place = b"%d:" % oracle.number + key
+                if raw is None:
+                    self._left(self._rows.pop(place, None))
+                else:
+                    self._rows[place] = unpack(raw)
+                    self._posted(oracle, self._rows[place])
+            elif key[:1] == b"L" and raw is not None and len(key) > 5:
+                self._advanced(oracle, key, unpack(raw))
+
+    def _posted(self, oracle: Oracle, row: Any) -> None:
+        topic, partition, records = row
+        for _, value, headers in records:
+            if topic == self._topics[b"c"]:
+                source, seq = unpack(value[1:])[:2]
+                self.sent[b"c", source, partition].append(seq)
+            elif topic == self._topics[b"e"]:
+                source, seq, _ = (int(part) for part in dict(headers)["headrace-source"].split(b":"))
+                self.sent[b"e", source, partition].append(seq)
+            else:
+                continue
+            if source != oracle.number:
+                raise Violation(f"I5: partition {oracle.number} sends as {source}")
+
+    def _left(self, row: Any) -> None:
+        if row is not None:
+            topic, partition, records = row
+            missing = [record for record in records if content(*record) not in self._landed[topic, partition]]
+            if missing:
+                raise Violation(f"I5: the outbox has forgotten {missing} before it was in {topic}[{partition}]")
+
+    def _advanced(self, oracle: Oracle, key: bytes, seq: int) -> None:
+        letter = key[1:2]
+        if letter == b"c":
+            source, target = int.from_bytes(key[2:6], "big"), oracle.number
+        elif letter == b"e":
+            target, source = int.from_bytes(key[2:6], "big"), int.from_bytes(key[6:10], "big")
+        else:
+            return
+        chain = (letter, source, target)
+        if seq not in self.sent[chain] or seq <= self._applied.get(chain, -1):
+            raise Violation(f"I5: {chain} has applied {seq} after {self._applied.get(chain)}; sent {self.sent[chain]}")
+        self._applied[chain] = seq
+
+    def finish(self) -> None:
+        """At rest, everything that was sent is applied."""
+        for chain, seqs in self.sent.items():
+            if seqs != sorted(seqs) or self._applied.get(chain) != seqs[-1]:
+                raise Violation(f"I5: {chain} has sent {seqs} and applied up to {self._applied.get(chain)}")
+
+
+class I6Published:
+    """A published event starts its runs once."""
+
+    def __init__(self, due: I4Outputs, topics: Topics, runs: Runs) -> None:
+        self._due = due
+        self._topic = topics.events
+        self._runs = runs
+
+    def finish(self, partitions: int) -> dict[str, str]:
+        """Compare the runs with what was published; gives the run ids that are accounted for, and how each must end."""
+        expected: dict[str, str] = {}
+        groups: dict[tuple[str, str], list[tuple[str, Any]]] = defaultdict(list)
+        for partition in range(partitions):
+            for key, value, headers in self._due.due[self._topic, partition]:
+                event = json.loads(value)
+                event_id = dict(headers)["headrace-id"].decode()
+                if event["name"] == "inngest/function.failed":
+                    if event["data"]["function_id"] == "sim-steps":
+                        groups["sim-steps-failure", event_id].append((event_id, event))
+                    continue
+                if event["name"].startswith("inngest/"):
+                    continue
+                given = event.get("id")
+                own = f"{given}\0{given if key is None else key.decode()}" if given else event_id
+                for function_id in started_by(event["name"], event["data"]):
+                    groups[function_id, own].append((event_id, event))
+        for (function_id, own), events in groups.items():
+            run_ids = [
+                run_id for event_id, _ in events for run_id in self._runs.by_event.get((function_id, event_id), [])
+            ]
+            if len(run_ids) != 1:
+                raise Violation(f"I6: {function_id} has the runs {run_ids} for the published event {own}: {events}")
+            expected[run_ids[0]] = ends_as(events[0][1]["name"], events[0][1]["data"])
+        return expected
+
+
+class I7Snapshots:
+    """A snapshot is equal to the prefix of the log that it stands for; only a complete one permits trimming."""
+
+    def __init__(self, oracles: list[Oracle], topics: Topics) -> None:
+        self._oracles = oracles
+        self._topics = topics
+        self._open: dict[str, Any] = {}
+        self.complete: dict[int, list[tuple[int, int]]] = defaultdict(list)  # by partition: (begin offset, position)
+
+    def landed(self, partition: int, record: Any) -> None:
+        """A record is on the snapshots topic."""
+        value = record.value or b""
+        try:
+            parsed = unpack(value[1:]) if value[:1] == b"\x01" else None
+        except msgspec.MsgspecError:
+            parsed = None
+        if not isinstance(parsed, list):
+            return
+        kind, uuid = parsed[0], parsed[1]
+        if kind == 1:
+            self._open[uuid] = (record.offset, parsed[2], {})
+        elif kind == 2 and uuid in self._open:
+            self._open[uuid][2][parsed[2]] = parsed[3]
+        elif kind == 3 and uuid in self._open:
+            self._end(partition, self._open.pop(uuid), parsed)
+
+    def _end(self, partition: int, begun: Any, end: Any) -> None:
+        offset, bookmark, chunks = begun
+        if sorted(chunks) != list(range(end[2])):
+            return  # chunks are missing: it is none
+        position = bookmark[1]
+        oracle = self._oracles[partition]
+        rows = {row[0]: row[1] for number in sorted(chunks) for row in chunks[number]}
+        expected = oracle.state_at(position)
+        if rows != expected or oracle.contexts.get(position) != (bookmark[2], bookmark[3], not bookmark[4]):
+            raise Violation(f"I7: the snapshot of {partition} at {position}: {difference(rows, expected)}")
+        self.complete[partition].append((offset, position))
+
+    def trimming(self, topic: str, partition: int, before: int, snapshots_start: int, log_start: int) -> None:
+        """An owner trims."""
+        oracle = self._oracles[partition]
+        whole = [place for place in self.complete[partition] if place[0] >= snapshots_start]
+        if topic == self._topics.changelog:
+            done = any(c.snapshot_upto >= before for c in oracle.commits) and any(p >= before for _, p in whole)
+        elif topic == self._topics.snapshots:
+            done = any(begin >= before and position >= log_start for begin, position in whole)
+        else:
+            raw = oracle.state.get(b"P")
+            done = raw is not None and unpack(raw)[1] >= before
+        if not done:
+            raise Violation(f"I7: {topic}[{partition}] is trimmed up to {before} without a complete snapshot: {whole}")
+
+
+class I10Results:
+    """Once code has seen the result of a step it never sees another, and what it sees is what is recorded."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+        self._seen: dict[tuple[str, bytes], Any] = {}
+        self.looks = 0
+
+    def saw(self, run_id: str, step: bytes, value: Any) -> None:
+        """User code was given the result of a step."""
+        self.looks += 1
+        life = self._runs.lives[run_id]
+        row = life.recorded.get(step)
+        before = self._seen.setdefault((run_id, step), value)
+        if before != value:
+            raise Violation(f"I10: step {step!r} of {run_id} was {before!r} and is {value!r}")
+        if row is None and life.alive:
+            raise Violation(f"I4: {run_id} is given {value!r} for step {step!r}, which no honoured commit records")
+        if row is not None and row.state == 1:
+            recorded = unpack((row.output or b"")[1:])
+            if recorded != value:
+                raise Violation(f"I10: step {step!r} of {run_id} is recorded as {recorded!r}, the code got {value!r}")
+
+
+class I11Steps:
+    """A recorded step never runs again, and no attempt is made twice under one claim."""
+
+    def __init__(self, oracles: list[Oracle], runs: Runs) -> None:
+        self._oracles = oracles
+        self._runs = runs
+        self._attempts: Counter[Any] = Counter()
+        self.looks = 0
+
+    def attempted(self, owner: Any, run_id: str, step: bytes, attempt: int) -> None:
+        """The callable of a step is called."""
+        self.looks += 1
+        oracle = self._oracles[owner.partition]
+        life = self._runs.lives.get(run_id)
+        if life is None:
+            raise Violation(f"I4: step {step!r} of {run_id} is called before its run is honoured")
+        made = (owner.partition, owner.claim, run_id, step, attempt)
+        self._attempts[made] += 1
+        if self._attempts[made] > 1:
+            raise Violation(f"I11: attempt {attempt} of step {step!r} of {run_id} is made twice under one claim")
+        if oracle.claim != owner.claim:
+            return  # a node that was frozen, and does not know yet that it has lost the partition
+        if step in life.recorded:
+            raise Violation(f"I11: step {step!r} of {run_id} is recorded and called again")
+        if attempt and not any(name == step for name, _ in life.orders):
+            raise Violation(f"I4: attempt {attempt} of step {step!r} of {run_id} is made before the last is honoured")
+
+
+class Liveness:
+    """The world comes to rest: every run has ended as it must, and nothing is left behind."""
+
+    def __init__(self, oracles: list[Oracle], cluster: MemoryCluster, topics: Topics, runs: Runs) -> None:
+        self._oracles = oracles
+        self._cluster = cluster
+        self._topics = topics
+        self._runs = runs
+        self._history: dict[tuple[int, int], Any] = {}  # by (partition, seq)
+        self.dead: dict[tuple[bytes, bytes], bytes | None] = {}  # by (partition, offset) of the poison
+
+    def landed(self, topic: str, record: Any) -> None:
+        """A record is on the history or dead-letter topic."""
+        if topic == self._topics.history:
+            life = decode_lifecycle(record.value)
+            known = self._history.setdefault((life.partition, life.seq), life)
+            if known != life:
+                raise Violation(f"I1: two lifecycle records are number {life.seq} of {life.partition}: {known}, {life}")
+        else:
+            headers = dict(record.headers)
+            self.dead[headers["headrace-partition"], headers["headrace-offset"]] = record.value
+
+    def unrest(self) -> str:
+        """Say what is still to be done, or ""."""
+        topics = self._topics
+        for oracle in self._oracles:
+            number = oracle.number
+            left = Counter(key[:1] for key in oracle.state if key[:1] in (b"r", b"z", b"s", b"O"))
+            left.update(b"t" for key in oracle.state if key[:1] == b"t" and key[9] != ID_TIMER)
+            if left:
+                return f"partition {number} has rows left: {dict(left)}"
+            raw = oracle.state.get(b"P")
+            if raw is None:
+                return f"partition {number} has never committed"
+            _, commands, _, _, events = unpack(raw)
+            for topic, position in ((topics.commands, commands), (topics.events, events.get(number, 0))):
+                partition = self._cluster.topics[topic].partitions[number]
+                if any(row is not None for row in partition.rows[max(position - partition.first, 0) :]):
+                    return f"partition {number} has applied {topic} up to {position} of {partition.end}"
+        return ""
+
+    def finish(self, expected: dict[str, str], sent: list[Sent]) -> None:
+        """Judge the world at rest."""
+        strangers = set(self._runs.lives) - set(expected)
+        if strangers:
+            raise Violation(f"I1: runs that nothing asked for: {[self._runs.lives[run_id] for run_id in strangers]}")
+        ends: dict[str, list[Any]] = defaultdict(list)
+        scheduled: Counter[str] = Counter()
+        for life in self._history.values():
+            if life.kind == "RunEnded":
+                ends[life.run_id].append(life)
+            scheduled[life.run_id] += life.kind == "RunScheduled"
+        for run_id, status in expected.items():
+            life = self._runs.lives[run_id]
+            found = [end.status for end in ends[run_id]]
+            if found != [status] or scheduled[run_id] > 1:
+                raise Violation(f"liveness: {life.function_id} {run_id} ended as {found}, not as {status}; {life}")
+        for event in sent:
+            if event.poison and (b"%d" % event.partition, b"%d" % event.offset) not in self.dead:
+                raise Violation(f"liveness: the poison at {event.partition}:{event.offset} has no dead letter")
+
+
+def content(key: Any, value: Any, headers: Any) -> Any:
+    """What makes two records the same."""
+    return key, value, tuple((name, bytes(text)) for name, text in headers)
+
+
+def difference(found: dict[bytes, bytes], expected: dict[bytes, bytes]) -> str:
+    """Say how two states differ, briefly."""
+    more = sorted(set(found) - set(expected))[:3]
+    missing = sorted(set(expected) - set(found))[:3]
+    other = sorted(key for key in found if key in expected and found[key] != expected[key])[:3]
+    return f"has {more} more, {missing} less, {other} otherwise ({len(found)} rows, {len(expected)} expected)"
+
+
+__all__ = [
+    "CHUNK",
+    "I1Inputs",
+    "I2Store",
+    "I3Owners",
+    "I4Outputs",
+    "I5Commands",
+    "I6Published",
+    "I7Snapshots",
+    "I10Results",
+    "I11Steps",
+    "Liveness",
+]

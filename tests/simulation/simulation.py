@@ -1,0 +1,362 @@
+"""One simulated world: from a seed to its rest, and what struck on the way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from random import Random
+from typing import Any
+
+from headrace.adapters.manual_clock import ManualClock
+from headrace.adapters.memory_log import MemoryPartition
+from headrace.adapters.memory_network import CALM, Network
+from headrace.adapters.memory_store import MemoryStores
+from headrace.adapters.seams import Outgoing, Store
+from headrace.records.events import HEADER_ID
+from headrace.records.ids import derive_ulid, partition_of
+from headrace.records.rows import Step
+from headrace.testing import Member, World
+from headrace.worker.node import Means
+from headrace.worker.surroundings import Surroundings
+from tests.simulation import checkers as check
+from tests.simulation.blows import Blows
+from tests.simulation.oracle import Oracle, Runs, Violation
+from tests.simulation.plan import Plan, draw_plan
+from tests.simulation.seams import (
+    ProcessDied,
+    WatchedAppender,
+    WatchedExecution,
+    WatchedPartitions,
+    WatchedStores,
+)
+from tests.simulation.trace import Trace
+from tests.simulation.workload import KEYS, Scribe, Scripts, Sent, event_value, make_functions
+
+REST_S_MAX = 240.0
+_LOOK_S = 0.25
+
+
+@dataclass
+class Outcome:
+    """What became of a world."""
+
+    seed: int
+    struck: Counter[str]
+    trace: str
+    runs: int
+    seconds: float  # of virtual time
+
+
+class Simulation:
+    """A world under a plan, with its checkers. Use `run`."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.draw = Random(f"world {plan.seed}")
+        self.network = Network(plan.seed, plan.faults)
+        self.struck = self.network.struck
+        self.world = World(partitions=plan.partitions, network=self.network, limits=plan.limits)
+        self.sent: list[Sent] = []
+        self.scribe = Scribe()
+        self.functions = make_functions(self.scribe)
+        self.disks: dict[str, MemoryStores] = {}
+        self.calm = False
+        self._scripts = Scripts(self.draw)
+        self._repeatable: list[tuple[dict[str, Any], str, str | None]] = []
+        self._make_checkers()
+        self.blows = Blows(self)
+
+    def _make_checkers(self) -> None:
+        cluster, topics = self.world.cluster, self.world.topics
+        self.trace = Trace(cluster)
+        changelog = cluster.topics[topics.changelog]
+        self.oracles = [Oracle(partition) for partition in changelog.partitions]
+        self.runs = Runs(self.oracles)
+        self.inputs = check.I1Inputs(self.oracles)
+        self.stores = check.I2Store(self.oracles)
+        self.owners = check.I3Owners(self.oracles)
+        self.outputs = check.I4Outputs(self.oracles, topics, self.runs)
+        self.commands = check.I5Commands(self.oracles, topics, cluster)
+        self.published = check.I6Published(self.outputs, topics, self.runs)
+        self.snapshots = check.I7Snapshots(self.oracles, topics)
+        self.results = check.I10Results(self.runs)
+        self.steps = check.I11Steps(self.oracles, self.runs)
+        self.liveness = check.Liveness(self.oracles, cluster, topics, self.runs)
+        self.scribe.on_attempt.append(self.steps.attempted)
+        self.scribe.on_value.append(self.results.saw)
+        for topic in (topics.events, topics.commands, topics.history, topics.dead, topics.snapshots):
+            for partition in cluster.topics[topic].partitions:
+                partition.followers.append(_Landing(partition, partial(self._landed, topic)))
+
+    def _landed(self, topic: str, record: Any) -> None:
+        topics = self.world.topics
+        self.commands.landed(topic, record.partition, record)
+        if topic == topics.snapshots:
+            self.snapshots.landed(record.partition, record)
+        elif topic in (topics.history, topics.dead):
+            self.liveness.landed(topic, record)
+
+    # --- the life of the world ----------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Live through the plan, come to rest, and judge."""
+        Violation.raised.clear()
+        try:
+            for number in range(self.plan.members):
+                self.start(f"n{number}")
+            self._schedule_events()
+            self.blows.schedule()
+            self.pass_time(self.plan.seconds)
+            self._calm_down()
+            self._come_to_rest()
+            self._judge()
+            self._restore_afresh()
+            return Outcome(
+                self.plan.seed, self.struck, self.trace.digest(), len(self.runs.lives), self.world.loop.time()
+            )
+        finally:
+            self.calm = True
+            self.world.close()
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass; a process that dies in the middle of a callback stops nothing else."""
+        until = self.world.loop.time() + seconds
+        while True:
+            try:
+                self.world.advance(max(0.0, until - self.world.loop.time()))
+                break
+            except ProcessDied:
+                continue
+        if Violation.raised:
+            raise Violation.raised[0]
+
+    def start(self, name: str, *, afresh: bool = False) -> Member:
+        """Start a process on the disk of the one that had this name before, if there was one."""
+        old = self.world.members.get(name)
+        stores = self.disks.get(name)
+        if stores is None or afresh:
+            stores = self.disks[name] = MemoryStores(self.plan.unflushed_max, self.struck)
+            for partition in range(self.plan.partitions):
+                self.stores.wiped(name, partition)
+        assert old is None or old.ended
+        skew_ms = self.draw.randint(-self.plan.skew_ms, self.plan.skew_ms)
+        if skew_ms:
+            self.struck["clock_skew"] += 1
+        clock = ManualClock(self.world.loop.time, skew_ms=skew_ms, zero_ms=self.draw.randint(0, 1_000_000))
+        return self.world.start(
+            name,
+            self.functions,
+            stores=stores,
+            clock=clock,
+            evict_always=self.plan.evict_always,
+            settings=self.plan.settings,
+            adjust=self._adjust,
+        )
+
+    def _adjust(self, member: Member, around: Surroundings, means: Means) -> tuple[Surroundings, Means]:
+        watch = Watch(self, member)
+        around = replace(
+            around,
+            commits=WatchedAppender(around.commits, watch, "commit"),
+            outbox=WatchedAppender(around.outbox, watch, "send"),
+            execution=WatchedExecution(member.execution, watch),
+        )
+        means = replace(
+            means,
+            stores=WatchedStores(means.stores, watch),
+            partitions=WatchedPartitions(means.partitions, watch),
+        )
+        return around, means
+
+    def alive(self) -> list[Member]:
+        """The processes that run now."""
+        return [member for member in self.world.members.values() if not member.ended]
+
+    # --- what strangers send ------------------------------------------------------------------------------------
+
+    def _schedule_events(self) -> None:
+        for _ in range(self.plan.events):
+            self.world.loop.call_later(self.draw.random() * self.plan.seconds * 0.9, self._send)
+
+    def _send(self) -> None:
+        draw = self.draw
+        kind = draw.random()
+        if kind < 0.05:
+            self._send_poison()
+            return
+        if kind < 0.2 and self._repeatable:
+            event, given_id, key = draw.choice(self._repeatable)
+            self.struck["event_repeated"] += 1
+            self._append(event, given_id, key)
+            return
+        event = self._scripts.event()
+        key = draw.choice(KEYS) if draw.random() < 0.6 else None
+        given_id = f"given-{event['data']['n']}" if draw.random() < 0.4 else ""
+        if given_id:
+            self._repeatable.append((event, given_id, key))
+            if key is None:
+                self.struck["event_forwarded"] += 1
+        ts_ms = 0
+        if draw.random() < 0.15:
+            ts_ms = self.world.cluster.clock.wall_ms() + draw.randint(1, 8_000)
+            self.struck["event_later"] += 1
+        self._append(event, given_id, key, ts_ms, twice=not given_id and draw.random() < 0.1)
+
+    def _append(
+        self, event: dict[str, Any], given_id: str, key: str | None, ts_ms: int = 0, twice: bool = False
+    ) -> None:
+        world = self.world
+        place = self.draw.randrange(self.plan.partitions)
+        if key is not None:
+            place = partition_of(key.encode(), self.plan.partitions)
+        headers: list[tuple[str, bytes | None]] = []
+        if twice or self.draw.random() < 0.3:
+            header_id = derive_ulid(world.cluster.clock.wall_ms(), b"stranger\0%d" % len(self.sent))
+            headers = [(HEADER_ID, header_id.encode())]
+        value = event_value(event, given_id, ts_ms)
+        for _ in range(1 + twice):
+            offset = world.cluster.append(
+                world.topics.events, place, value, None if key is None else key.encode(), headers
+            )
+            self.sent.append(Sent(event["name"], event["data"], place, offset, key, given_id, ts_ms))
+        if twice:
+            self.struck["event_written_twice"] += 1
+
+    def _send_poison(self) -> None:
+        place = self.draw.randrange(self.plan.partitions)
+        offset = self.world.cluster.append(self.world.topics.events, place, self._scripts.poison(), b"poison")
+        self.sent.append(Sent("poison", {}, place, offset, poison=True))
+        self.struck["poison"] += 1
+
+    # --- rest and judgement -------------------------------------------------------------------------------------
+
+    def _calm_down(self) -> None:
+        self.calm = True
+        self.network.faults = CALM
+        for member in self.alive():
+            member.memory.thaw()
+            member.memory.cut_until = 0.0
+            member.clock.run(1.0)
+        for name in list(self.world.members) or ["n0"]:
+            if self.world.members[name].ended and (name == "n0" or self.draw.random() < 0.5):
+                self.start(name)
+        self.pass_time(0.0)
+
+    def _come_to_rest(self) -> None:
+        until = self.world.loop.time() + REST_S_MAX
+        unrest = "it has not begun"
+        while self.world.loop.time() < until:
+            self.pass_time(_LOOK_S)
+            if not self.alive():  # the last one was about to leave
+                self.start("n0")
+            unrest = self.liveness.unrest()
+            if not unrest and self.world.settled():
+                return
+            if self.world.loop.time() > until - REST_S_MAX * 0.9:
+                self._cancel_long_runs()
+        ready = {member.name: member.ready() for member in self.alive()}
+        raise Violation(f"liveness: no rest after {REST_S_MAX} s: {unrest}; {ready}; {self.world.told()[-8:]}")
+
+    def _cancel_long_runs(self) -> None:
+        """What would sleep for a month is ended from the console."""
+        for life in self.runs.lives.values():
+            if life.alive and life.function_id == "sim-long":
+                self.cancel(life.run_id, life.partition)
+
+    def cancel(self, run_id: str, partition: int) -> None:
+        """Have some process tell a run's home to cancel it."""
+        member = self.draw.choice(self.alive())
+        home = partition if self.draw.random() < 0.5 else None
+        member.node.cancel(run_id, home, "by hand", lambda written: None)
+
+    def _judge(self) -> None:
+        self.owners.look()
+        self.commands.finish()
+        expected = self.inputs.finish(self.sent, self.runs)
+        expected.update(self.published.finish(self.plan.partitions))
+        self.liveness.finish(expected, self.sent)
+
+    def _restore_afresh(self) -> None:
+        """Everybody dies, and a process without a disk must find the very same state (I7)."""
+        for member in self.alive():
+            member.crash()
+        looks = self.stores.looks
+        member = self.start("last", afresh=True)
+        for _ in range(200):
+            self.pass_time(_LOOK_S)
+            if self.world.settled():
+                break
+        if not self.world.settled() or self.stores.looks < looks + self.plan.partitions:
+            raise Violation(f"I7: nothing can be restored: {member.ready()}, {self.world.told()[-5:]}")
+        if self.liveness.unrest():
+            raise Violation(f"I7: the restored world is not at rest: {self.liveness.unrest()}")
+
+
+class Watch:
+    """Who looks over the shoulder of one process. Implements `seams.Watcher`."""
+
+    def __init__(self, simulation: Simulation, member: Member) -> None:
+        self._simulation = simulation
+        self._member = member
+
+    def write_comes(self, what: str) -> None:
+        self._check_alive()
+        if self._simulation.blows.dies_before(self._member, what):
+            self._die()
+
+    def write_done(self, what: str) -> None:
+        if self._simulation.blows.dies_after(self._member, what):
+            self._die()
+
+    def _die(self) -> None:
+        self._simulation.blows.kill(self._member)
+        raise ProcessDied(self._member.name)
+
+    def _check_alive(self) -> None:
+        if self._member.ended:
+            raise ProcessDied(self._member.name)
+
+    def sending(self, batch: Sequence[Outgoing]) -> None:
+        self._simulation.outputs.sending(self._member.name, batch)
+
+    def stored(self, partition: int, store: Store) -> None:
+        self._simulation.stores.stored(self._member.name, partition, store)
+
+    def wiped(self, partition: int) -> None:
+        self._simulation.stores.wiped(self._member.name, partition)
+
+    def trimming(self, topic: str, partition: int, before: int) -> None:
+        topics, world = self._simulation.world.cluster.topics, self._simulation.world
+        snapshots_start = topics[world.topics.snapshots].partitions[partition].start
+        log_start = topics[world.topics.changelog].partitions[partition].start
+        self._simulation.snapshots.trimming(topic, partition, before, snapshots_start, log_start)
+        self._simulation.struck["trim"] += 1
+
+    def code(self, what: str, owner: Any, run_id: str, steps: dict[bytes, Step]) -> None:
+        self._simulation.outputs.code(what, owner, run_id, steps)
+
+    def later(self, seconds: float, callback: Callable[[], object]) -> None:
+        self._member.memory.loop.call_later(seconds, callback)
+
+
+class _Landing:
+    """Tells of every record of a partition, once, when it lands."""
+
+    def __init__(self, partition: MemoryPartition, tell: Callable[[Any], None]) -> None:
+        self._partition = partition
+        self._tell = tell
+        self._next = 0
+
+    def wake(self) -> None:
+        there = self._partition
+        first, self._next = self._next, there.end
+        for row in there.rows[first - there.first :]:
+            if row is not None:
+                self._tell(row)
+
+
+def simulate(seed: int) -> Outcome:
+    """Run the world of a seed; raises Violation."""
+    return Simulation(draw_plan(seed)).run()
