@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from headrace.cli.logs import ProgramLines, TerminalLines, set_up_logging, tell
+from headrace.cli.repeats import Repeats
 from headrace.errors import NotReady
 
 
@@ -61,10 +62,14 @@ def _root_as_it_was() -> Iterator[None]:
     """Give pytest its logging back."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
+    talkers = [logging.getLogger(name) for name in ("headrace.kafka", "headrace.console")]
+    filters = [list(talker.filters) for talker in talkers]
     levels = {name: logging.getLogger(name).level for name in ("asyncio", "uvicorn", "headrace.kafka")}
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    for talker, before_filters in zip(talkers, filters, strict=True):
+        talker.filters[:] = before_filters
     for name, before in levels.items():
         logging.getLogger(name).setLevel(before)
     logging.captureWarnings(False)
@@ -84,3 +89,24 @@ def test_an_unknown_level_names_the_nearest() -> None:
     with pytest.raises(NotReady) as caught:
         set_up_logging({"HEADRACE_LOG_LEVEL": "debg"})
     assert "Did you mean 'debug'?" in caught.value.what
+
+
+def test_one_trouble_is_told_once_in_a_while_with_its_count() -> None:
+    now = [0.0]
+    repeats = Repeats(now=lambda: now[0])
+
+    def said(client: int, reason: str = "refused") -> str | None:
+        line = record(f"FAIL [headrace#consumer-{client}] [thrd:127.0.0.1:9092/1]: {reason} (after {client}ms)")
+        return line.getMessage() if repeats.filter(line) else None
+
+    first = said(1)
+    assert first is not None
+    assert first.endswith("refused (after 1ms)")
+    assert [said(client) for client in range(2, 50)] == [None] * 48
+    assert said(1, "no route"), "another trouble is told at once"
+    now[0] = 10.0
+    again = said(7)
+    assert again is not None
+    assert again.endswith("refused (after 7ms) (and 48 more like it since the last such line)")
+    now[0] = 20.0
+    assert said(8, "refused").endswith("(after 8ms)")  # type: ignore[union-attr]

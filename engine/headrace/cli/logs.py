@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
 from headrace.cli.nearest import did_you_mean
+from headrace.cli.repeats import Repeats
 from headrace.errors import NotReady
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -31,6 +32,9 @@ _LEVEL_OF_CODE = {
     "store_beyond_claim": logging.ERROR,
     "claim_not_found": logging.ERROR,
 }
+_CHATTY = ("asyncio", "uvicorn", "uvicorn.access", "headrace.kafka")
+# Where lines of librdkafka come out: of this process's clients, and of those of the console's projection.
+_TALKERS = ("headrace.kafka", "headrace.console")
 _COLOURS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "31"}
 
 
@@ -54,11 +58,20 @@ def set_up_logging(variables: Mapping[str, str], *, node: str = "") -> None:
     root.addHandler(handler)
     root.setLevel(name.upper())
     logging.captureWarnings(True)
-    logging.getLogger("headrace.kafka").addFilter(_is_news)
-    if name != "debug":
-        # What libraries say about their own inner life is for those who look for it.
-        for library in ("asyncio", "uvicorn", "uvicorn.access", "headrace.kafka"):
-            logging.getLogger(library).setLevel(max(logging.WARNING, root.level))
+    quieten(() if name == "debug" else _CHATTY)
+
+
+def quieten(chatty: Iterable[str]) -> None:
+    """Let the clients of Kafka say a thing once in a while, and keep libraries' inner lives to themselves."""
+    for talker in _TALKERS:
+        talking = logging.getLogger(talker)
+        for before in list(talking.filters):
+            talking.removeFilter(before)
+        talking.addFilter(_is_news)
+        if chatty:
+            talking.addFilter(Repeats())
+    for library in chatty:
+        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 def tell(code: str, sentence: str) -> None:
