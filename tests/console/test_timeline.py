@@ -45,6 +45,8 @@ def test_a_day_of_sleep_does_not_hide_a_second_of_work() -> None:
     assert line.gaps == [Gap(NOW_MS + 400, NOW_MS + 400 + DAY_MS)]
     assert line.place(NOW_MS + 400) > 30
     assert line.place(NOW_MS + 1_000 + DAY_MS) - line.place(NOW_MS + 400 + DAY_MS) > 40
+    assert [(part.length_ms, part.cut) for part in line.parts()] == [(400, False), (DAY_MS, True), (600, False)]
+    assert line.parts()[-1].end == pytest.approx(100)
     assert draw(history, NOW_MS + 1_000 + DAY_MS, even=True).gaps == []
 
 
@@ -66,5 +68,5 @@ def test_a_run_that_only_waits_is_drawn_all_the_same() -> None:
 def test_the_axis_has_a_few_marks_at_round_times(length_ms: int) -> None:
     ticks = Timeline(NOW_MS, NOW_MS + length_ms, []).ticks()
     assert 1 <= len(ticks) <= 12
-    assert ticks[0] == (0.0, 0, False)
+    assert ticks[0] == (0.0, 0)
     assert [tick.place for tick in ticks] == sorted(tick.place for tick in ticks)

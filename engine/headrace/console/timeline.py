@@ -37,11 +37,19 @@ class Gap(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """A mark on the axis: where (per cent), and how long after the beginning, or after the mark before it."""
+    """A mark on the axis: where (per cent) and how long after the beginning."""
 
     place: float
     after_ms: int
-    from_mark: bool = False
+
+
+class Part(NamedTuple):
+    """A part of the axis (per cent), and how long it is; a `cut` one is drawn shorter than it is."""
+
+    begin: float
+    end: float
+    length_ms: int
+    cut: bool
 
 
 class Timeline:
@@ -74,10 +82,7 @@ class Timeline:
         return 100 * (self._places[right - 1] + part * (self._places[right] - self._places[right - 1]))
 
     def ticks(self) -> list[Tick]:
-        """Give marks at round times after the beginning; where times are drawn shorter, only at their edges."""
-        if self.gaps:
-            edges = {edge for gap in self.gaps for edge in (gap.begin_ms, gap.end_ms)}
-            return self._apart(sorted({self.begin_ms, *edges, self.end_ms}))
+        """Give marks at round times after the beginning; they make sense on an even scale only."""
         length_ms = self.end_ms - self.begin_ms
         step_ms = next((step for step in _STEPS_MS if length_ms / step <= _TICKS), _STEPS_MS[-1])
         return [
@@ -86,15 +91,17 @@ class Timeline:
             if after_ms <= length_ms * 0.96
         ]
 
-    def _apart(self, marks: Sequence[int]) -> list[Tick]:
-        kept = [Tick(0.0, 0)]
-        before_ms = marks[0]
-        for mark in marks[1:]:
-            place = self.place(mark)
-            if place - kept[-1].place >= 9:
-                kept.append(Tick(place, mark - before_ms, from_mark=True))
-                before_ms = mark
-        return kept
+    def parts(self) -> list[Part]:
+        """Give the times that are drawn shorter, and those between them."""
+        edges = [(gap.begin_ms, gap.end_ms) for gap in self.gaps]
+        found: list[Part] = []
+        reached_ms = self.begin_ms
+        for begin_ms, end_ms in [*edges, (self.end_ms, self.end_ms)]:
+            for from_ms, to_ms, cut in ((reached_ms, begin_ms, False), (begin_ms, end_ms, True)):
+                if to_ms > from_ms:
+                    found.append(Part(self.place(from_ms), self.place(to_ms), to_ms - from_ms, cut))
+            reached_ms = end_ms
+        return found
 
 
 def draw_timeline(told: RunTold, begin_ms: int, end_ms: int, *, even: bool = False) -> Timeline:

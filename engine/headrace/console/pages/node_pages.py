@@ -173,6 +173,8 @@ def render_login(root: str, *, refused: bool) -> Html:
         notice("error", "That is no API key of this server.") if refused else None,
         tag(
             "form",
+            # Password keepers want to know whose key it is.
+            tag("input", type="text", name="username", value="headrace", autocomplete="username", hidden=True),
             tag(
                 "label",
                 tag("span", "API key"),

@@ -11,6 +11,7 @@ from headrace.console.steps import RunTold, StepTold
 from headrace.console.timeline import Timeline
 
 STEPS_SHOWN_MAX = 500
+_LABEL_SHARE_MIN = 8.0  # per cent of the width that a duration on the axis needs
 _LEGEND = (
     ("executing", "Code runs"),
     ("queued", "Queued"),
@@ -91,37 +92,40 @@ def _gaps(line: Timeline) -> list[Html]:
 
 
 def _axis(line: Timeline) -> Html:
-    marks = []
-    for tick in line.ticks():
-        last = tick.place > 90
-        marks.append(tag("line", x1=f"{tick.place:.3f}%", x2=f"{tick.place:.3f}%", y1=14, y2=22))
-        marks.append(
-            tag(
-                "text",
-                "0" if tick.after_ms == 0 else ("+" if tick.from_mark else "") + duration_text(tick.after_ms),
-                x=f"{tick.place:.3f}%",
-                y=10,
-                text_anchor="end" if last else "start" if tick.place < 2 else "middle",
-            )
-        )
-    marks += [
-        tag(
-            "text",
-            "≈",
-            x=f"{(line.place(gap.begin_ms) + line.place(gap.end_ms)) / 2:.3f}%",
-            y=21,
-            text_anchor="middle",
-            class_="cut",
-        )
-        for gap in line.gaps
-    ]
     return tag(
         "div",
         tag("span", class_="lane-label"),
-        tag("svg", marks, class_="axis", aria_hidden="true"),
+        tag("svg", _parts(line) if line.gaps else _ticks(line), class_="axis", aria_hidden="true"),
         tag("span", class_="lane-length"),
         class_="lane-row axis-row",
     )
+
+
+def _ticks(line: Timeline) -> list[Html]:
+    marks = []
+    for tick in line.ticks():
+        words = duration_text(tick.after_ms) if tick.after_ms else "0"
+        anchor = "end" if tick.place > 90 else "start" if tick.place < 2 else "middle"
+        marks += [_mark(tick.place), tag("text", words, x=f"{tick.place:.3f}%", y=10, text_anchor=anchor)]
+    return marks
+
+
+def _parts(line: Timeline) -> list[Html]:
+    """Say how long each part of a scale is that is not even; a wave stands before those that are drawn shorter."""
+    marks = [_mark(0.0)]
+    for part in line.parts():
+        marks.append(_mark(part.end))
+        if part.end - part.begin >= _LABEL_SHARE_MIN:
+            words = ("≈ " if part.cut else "") + duration_text(part.length_ms)
+            centre = (part.begin + part.end) / 2
+            marks.append(
+                tag("text", words, x=f"{centre:.3f}%", y=14, text_anchor="middle", class_="cut" if part.cut else None)
+            )
+    return marks
+
+
+def _mark(place: float) -> Html:
+    return tag("line", x1=f"{place:.3f}%", x2=f"{place:.3f}%", y1=14, y2=22)
 
 
 def _run_bars(told: RunTold) -> list[Bar]:
