@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
@@ -53,6 +54,10 @@ def alter(client: AdminClient, topic: str, setting: str, value: str) -> None:
 
 def create(client: AdminClient, topic: str, partitions: int) -> None:
     client.create_topics([NewTopic(topic, partitions, 1)], operation_timeout=30)[topic].result(30)
+    # The answer comes a moment before the broker tells others of the topic.
+    deadline = time.monotonic() + 30
+    while client.list_topics(topic, timeout=10).topics[topic].error is not None:
+        assert time.monotonic() < deadline, f"{topic} does not appear"
 
 
 def configured(client: AdminClient, topic: str) -> dict[str, str]:
