@@ -256,14 +256,14 @@ class _Topics:
                 "topic_access_denied",
                 f"Kafka at {self._bootstrap} does not let this client at {what}",
                 why=text,
-                do="give it the rights that `headrace topics --acls` lists",
+                do="give it the rights that `headrace topics acls` lists",
             )
         if error is not None and error.code() in (KafkaError.POLICY_VIOLATION, KafkaError.INVALID_CONFIG):
             return NotReady(
                 "topic_refused",
                 f"Kafka at {self._bootstrap} does not create {what} as it is asked to",
                 why=text,
-                do="create the topic by hand, as `headrace topics` lists it, or have the brokers' policy changed",
+                do="create the topic by hand, as `headrace topics check` lists it, or have the brokers' policy changed",
             )
         return LogUnavailable(
             "topics_unreachable",
