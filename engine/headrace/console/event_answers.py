@@ -11,6 +11,7 @@ from headrace.console.event_queries import FoundDeadLetter, FoundEvent, FoundVer
 from headrace.console.function_queries import Counts, FoundFunction
 from headrace.console.moments import iso
 from headrace.console.run_answers import ACCOUNT_ID, ENVIRONMENT_ID
+from headrace.console.why import Reason
 
 
 def event_fields(event: FoundEvent) -> dict[str, Any]:
@@ -59,6 +60,18 @@ def verdict_fields(verdict: FoundVerdict) -> dict[str, Any]:
         "code": verdict.code or None,
         "explanation": verdict.explanation or None,
         "action": verdict.action or None,
+    }
+
+
+def reason_fields(reason: Reason) -> dict[str, Any]:
+    """Show what became of an event for one function."""
+    return {
+        "function_id": reason.function_id,
+        "outcome": reason.outcome,
+        "code": reason.code,
+        "explanation": reason.explanation,
+        "action": reason.action or None,
+        "run_id": reason.run_id or None,
     }
 
 

@@ -121,7 +121,7 @@ class Guard:
         path = _path(request.scope)
         if any(path == keyless or (keyless.endswith("/") and path.startswith(keyless)) for keyless in self._keyless):
             return None
-        if not access.key_needed(request.headers.get("host", "")):
+        if not access.key_needed(request.headers):
             return None
         if access.bearer_holds(request.headers.get("authorization", "")):
             return None

@@ -14,7 +14,13 @@ from starlette.routing import Route
 from headrace.adapters.seams import Clock
 from headrace.console.answers import enveloped, json_answer, not_found, refusal
 from headrace.console.archive_reader import ArchiveReader
-from headrace.console.event_answers import dead_letter_fields, event_fields, function_fields, verdict_fields
+from headrace.console.event_answers import (
+    dead_letter_fields,
+    event_fields,
+    function_fields,
+    reason_fields,
+    verdict_fields,
+)
 from headrace.console.event_queries import (
     FoundEvent,
     FoundVerdict,
@@ -39,6 +45,7 @@ from headrace.console.run_queries import FoundRun, RunFilter, find_run, list_run
 from headrace.console.run_rows import ENDED
 from headrace.console.status import CancelRun, Status
 from headrace.console.steps import tell_run
+from headrace.console.why import Reason, explain_event
 from headrace.errors import BadRequest, HeadraceError
 from headrace.records.history import Lifecycle
 
@@ -67,6 +74,7 @@ class RestApi:
             Route("/v1/events", answered(self.list_events), methods=["GET"]),
             Route("/v1/events/{event_id}", answered(self.show_event), methods=["GET"]),
             Route("/v1/events/{event_id}/runs", answered(self.list_event_runs), methods=["GET"]),
+            Route("/v1/events/{event_id}/why", answered(self.explain_event), methods=["GET"]),
             Route("/v1/functions", answered(self.list_functions), methods=["GET"]),
             Route("/v1/partitions", answered(self.list_partitions), methods=["GET"]),
             Route("/v1/dead", answered(self.list_dead_letters), methods=["GET"]),
@@ -177,6 +185,17 @@ class RestApi:
         wanted = RunFilter(event_id=request.path_params["event_id"])
         return await self._runs(wanted, read_run_cursor(request), read_limit(request), now_ms)
 
+    async def explain_event(self, request: Request) -> Response:
+        """Answer `GET /v1/events/{id}/why`: for each function, what became of the event and why."""
+        now_ms = self._clock.wall_ms()
+        event_id = request.path_params["event_id"]
+        found, lag = await self._archive.ask(
+            lambda archive: (explain(archive, event_id, now_ms), read_lag(archive, now_ms))
+        )
+        if found is None:
+            raise unknown_event(event_id, lag)
+        return enveloped([reason_fields(reason) for reason in found[1]], now_ms, lag=lag, cursor=None)
+
     async def list_functions(self, request: Request) -> Response:
         """Answer `GET /v1/functions`; all of them, there is no cursor."""
         now_ms = self._clock.wall_ms()
@@ -210,6 +229,16 @@ def take_page(rows: Iterable[T], limit: int, size: Callable[[T], int]) -> tuple[
             return page, True
         page.append(row)
     return page, False
+
+
+def explain(archive: sqlite3.Connection, event_id: str, now_ms: int) -> tuple[FoundEvent, list[Reason]] | None:
+    """Look up an event with all that is known of why it started what it started."""
+    event = find_event(archive, event_id)
+    if event is None:
+        return None
+    started = runs_started(archive, [event.event_id])[event.event_id]
+    verdicts = verdicts_of(archive, event.event_id)
+    return event, explain_event(event, list_functions(archive, now_ms), started, verdicts, now_ms)
 
 
 def unknown_run(run_id: str, lag: Lag) -> BadRequest:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from headrace.console.event_answers import key_text
-from headrace.console.event_queries import FoundEvent, FoundVerdict
+from headrace.console.event_queries import FoundEvent
 from headrace.console.lag_queries import Lag
 from headrace.console.markup import Html, join, tag
 from headrace.console.pages.parts import (
@@ -25,6 +25,7 @@ from headrace.console.pages.parts import (
 from headrace.console.pages.run_list import run_table
 from headrace.console.pages.words import count_text
 from headrace.console.run_queries import FoundRun
+from headrace.console.why import Reason
 
 _SINCE = (("", "Any time"), ("15m", "15 minutes"), ("1h", "1 hour"), ("24h", "24 hours"), ("7d", "7 days"))
 _RUNS_SHOWN_MAX = 4
@@ -116,7 +117,7 @@ class EventShown(NamedTuple):
 
     event: FoundEvent
     runs: Sequence[FoundRun]
-    verdicts: Sequence[FoundVerdict]
+    reasons: Sequence[Reason]
     now_ms: int
 
 
@@ -147,27 +148,29 @@ def render_event_page(root: str, shown: EventShown) -> Html:
         ),
         tag("h2", "Runs it started"),
         run_table(root, shown.runs, shown.now_ms, empty="It started no run."),
-        _verdicts(root, shown.verdicts),
+        _reasons(root, shown.reasons),
         panel("Event", json_block(event.body, empty="")),
     )
 
 
-def _verdicts(root: str, verdicts: Sequence[FoundVerdict]) -> Html | None:
-    if not verdicts:
+def _reasons(root: str, reasons: Sequence[Reason]) -> Html | None:
+    """Say why other functions were not started; those that wait for something else only if it started none."""
+    started = any(reason.outcome == "started" for reason in reasons)
+    told = [
+        reason for reason in reasons if reason.outcome != "started" and not (started and reason.code == "other_event")
+    ]
+    if not told:
         return None
     rows = [
         [
-            tag("a", verdict.function_id, href=path(root, function=verdict.function_id)),
-            tag("code", verdict.status),
-            join(verdict.explanation or verdict.code, tag("p", verdict.action) if verdict.action else None),
-            moment(verdict.at_ms),
+            tag("a", reason.function_id, href=path(root, function=reason.function_id)),
+            tag("code", reason.code),
+            join(reason.explanation, tag("small", reason.action) if reason.action else None),
         ]
-        for verdict in verdicts
+        for reason in told
     ]
-    return join(
-        tag("h2", "Why it did not start others"),
-        table(("Function", "Verdict", "Because", "At"), rows, empty="", kind="verdicts"),
-    )
+    title = "Why it did not start others" if started else "Why it started none"
+    return join(tag("h2", title), table(("Function", "Code", "Because"), rows, empty="", kind="reasons"))
 
 
 class Draft(NamedTuple):

@@ -46,7 +46,7 @@ from headrace.console.parameters import (
     read_run_cursor,
     read_run_filter,
 )
-from headrace.console.rest import RestApi, take_page, unknown_event, unknown_run
+from headrace.console.rest import RestApi, explain, take_page, unknown_event, unknown_run
 from headrace.console.run_queries import FoundRun, RunFilter, find_run, list_runs, read_run_records
 from headrace.console.sessions import Sessions
 from headrace.console.static_files import ShippedFiles
@@ -182,13 +182,14 @@ class Pages:
         event_id = request.path_params["event_id"]
 
         def ask(archive: sqlite3.Connection) -> tuple[EventShown | None, Lag]:
-            event, lag = event_queries.find_event(archive, event_id), read_lag(archive, now_ms)
-            if event is None:
+            explained, lag = explain(archive, event_id, now_ms), read_lag(archive, now_ms)
+            if explained is None:
                 return None, lag
+            event, reasons = explained
             runs: list[FoundRun] = take_page(
                 list_runs(archive, RunFilter(event_id=event.event_id), ""), 200, lambda _: 0
             )[0]
-            return EventShown(event, runs, event_queries.verdicts_of(archive, event.event_id), now_ms), lag
+            return EventShown(event, runs, reasons, now_ms), lag
 
         shown, lag = await self._archive.ask(ask)
         if shown is None:

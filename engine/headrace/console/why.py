@@ -1,0 +1,92 @@
+"""Why an event started what it started, and nothing else: a verdict for every function. Pure.
+
+What the engine decided stands in its records (runs, verdicts). That a function does not wait for an event leaves no
+record, so that is found out here, from the function's triggers as they are now and with the engine's own rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from headrace.console.event_queries import FoundEvent, FoundVerdict
+from headrace.console.function_queries import FoundFunction
+from headrace.console.moments import iso
+from headrace.records.definitions import Definition, EventTrigger
+from headrace.records.rows import KnownEvent
+from headrace.routing.triggers import Routes, wildcards
+
+
+class Reason(NamedTuple):
+    """What became of an event for one function. `outcome` is started, dropped, waiting, unmatched or unknown."""
+
+    function_id: str
+    outcome: str
+    code: str
+    explanation: str
+    action: str = ""
+    run_id: str = ""
+
+
+_ORDER = ("started", "dropped", "waiting", "unknown", "unmatched")
+
+
+def explain_event(
+    event: FoundEvent,
+    functions: Sequence[FoundFunction],
+    started: Sequence[tuple[str, str, str]],
+    verdicts: Sequence[FoundVerdict],
+    now_ms: int,
+) -> list[Reason]:
+    """Tell for each function what became of the event; `started` lists its runs as (run id, function id, status)."""
+    reasons = [
+        Reason(function_id, "started", "run_started", f"it started a run, which is {status}", run_id=run_id)
+        for run_id, function_id, status in started
+    ]
+    reasons += [
+        Reason(v.function_id, "dropped", v.code or v.status, v.explanation or v.status, v.action) for v in verdicts
+    ]
+    told = {reason.function_id for reason in reasons}
+    for found in functions:
+        if found.function_id not in told and found.definition is not None:
+            reasons.append(_reason(event, found, found.definition, now_ms))
+    return sorted(reasons, key=lambda reason: (_ORDER.index(reason.outcome), reason.function_id))
+
+
+def _reason(event: FoundEvent, found: FoundFunction, definition: Definition, now_ms: int) -> Reason:
+    named = [trigger for trigger in definition.triggers if _fits(trigger, event.name)]
+    if not named:
+        waits = " or ".join(trigger.event for trigger in definition.triggers) or "no event"
+        return Reason(
+            found.function_id, "unmatched", "other_event", f"it waits for {waits}, and the event is {event.name}"
+        )
+    known = KnownEvent(event.event_id, event.name, event.body, event.ts_ms, event.received_ms, event.given_id or "")
+    if not Routes([definition]).match(known, now_ms):
+        conditions = " and ".join(trigger.expression for trigger in named)
+        return Reason(
+            found.function_id,
+            "unmatched",
+            "expression_not_true",
+            f"its condition is not true of this event: {conditions}",
+            "compare the fields that the condition names with the event's",
+        )
+    if event.ts_ms > now_ms:
+        return Reason(found.function_id, "waiting", "event_in_the_future", f"it will be started at {iso(event.ts_ms)}")
+    if found.changed_ms > event.received_ms:
+        return Reason(
+            found.function_id,
+            "unknown",
+            "function_changed_later",
+            f"it waits for such events now, but was declared or changed at {iso(found.changed_ms)}, after this one",
+            "send the event again",
+        )
+    return Reason(
+        found.function_id,
+        "unknown",
+        "run_not_seen",
+        "it waits for such events, and no run of it is known here: it may be about to come, or older than what is kept",
+    )
+
+
+def _fits(trigger: EventTrigger, name: str) -> bool:
+    return trigger.event == name or trigger.event in wildcards(name)
