@@ -31,6 +31,14 @@ class Table(Protocol[V]):
         ...
 
 
+class KeyTable(Table[bytes], Protocol):
+    """Rows that say all by their key."""
+
+    def first_keys(self, prefix: bytes, limit: int) -> list[bytes]:
+        """Some live keys that start with `prefix`, at most `limit`, in no particular order."""
+        ...
+
+
 class RunTable(Table[Run], Protocol):
     """Live runs by id. Suspended ones stand apart, so that a new owner finds those it must start at once."""
 
@@ -66,7 +74,7 @@ class State(Protocol):
     def event_ids(self) -> Table[EventId]: ...
 
     @property
-    def event_id_expiry(self) -> Table[bytes]:
+    def event_id_expiry(self) -> KeyTable:
         """Key: minute (8 bytes, big endian), then the event id; the value is empty."""
         ...
 

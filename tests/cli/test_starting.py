@@ -110,8 +110,9 @@ def test_a_node_answers_to_the_names_it_has() -> None:
 def test_keys_are_asked_for_beyond_loopback_whatever_name_is_used() -> None:
     keys = Keys(("e1",), ("a1",), "signkey-prod-00ff", "signkey-prod-11")
     beyond, here = access_of(keys, "0.0.0.0"), access_of(keys, "127.0.0.1")
-    assert (beyond.key_needed("localhost"), here.key_needed("localhost")) == (True, False)
-    assert here.key_needed("shop.test")
+    assert (beyond.key_needed({"host": "localhost"}), here.key_needed({"host": "localhost"})) == (True, False)
+    assert here.key_needed({"host": "shop.test"})
+    assert here.key_needed({"host": "localhost", "x-forwarded-for": "192.0.2.7"})
     assert beyond.event_keys.holds("e1")
     assert not beyond.event_keys.holds("a1")
     for token in ("a1", "signkey-prod-00ff", "signkey-prod-11"):

@@ -57,15 +57,19 @@ def _remember_to_forget(turn: Turn, key: bytes, until_ms: int) -> None:
         turn.state.timers.put(timer, Timer(TimerKind.EVENT_ID_EXPIRY))
 
 
-def forget_event_ids(turn: Turn, due_ms: int) -> None:
-    """Forget the ids of the minute that is over."""
-    minute = (due_ms // _MINUTE_MS).to_bytes(8, "big")
-    for count, (row, _) in enumerate(turn.state.event_id_expiry.scan(minute)):
-        if count == FORGET_MAX:
-            # The same timer again, which is still due: the rest goes with the next turn.
-            turn.state.timers.put(timer_key(due_ms, TimerKind.EVENT_ID_EXPIRY), Timer(TimerKind.EVENT_ID_EXPIRY))
-            return
+def forget_event_ids(turn: Turn, due_ms: int, minute: bytes = b"") -> None:
+    """Forget the ids of the minute that is over: `minute`, or the one that `due_ms` stands in."""
+    minute = minute or (due_ms // _MINUTE_MS).to_bytes(8, "big")
+    over_ms = int.from_bytes(minute, "big") * _MINUTE_MS
+    forgotten = turn.state.event_id_expiry.first_keys(minute, FORGET_MAX)
+    if len(forgotten) == FORGET_MAX:
+        # There may be more; they go with a later turn, so that this one stays short.
+        again_ms = turn.now_ms + 1
+        turn.state.timers.put(
+            timer_key(again_ms, TimerKind.EVENT_ID_EXPIRY, step=minute), Timer(TimerKind.EVENT_ID_EXPIRY, step=minute)
+        )
+    for row in forgotten:
         turn.state.event_id_expiry.delete(row)
         known = turn.state.event_ids.get(row[8:])
-        if known is not None and known.until_ms <= due_ms:
+        if known is not None and known.until_ms <= over_ms:
             turn.state.event_ids.delete(row[8:])

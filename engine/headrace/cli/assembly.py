@@ -42,6 +42,7 @@ class NodeSettings:
     instance_id: str
     skip_expired: bool = False  # HEADRACE_SKIP_EXPIRED=1
     evict_always: bool = False  # HEADRACE_EVICT=always
+    remove_functions: bool = False  # HEADRACE_REMOVE_FUNCTIONS=1
 
     @classmethod
     def load(cls, kafka: KafkaSettings, prefix: str, instance_id: str, variables: Mapping[str, str]) -> NodeSettings:
@@ -52,6 +53,7 @@ class NodeSettings:
             instance_id,
             variables.get("HEADRACE_SKIP_EXPIRED", "") in ("1", "true", "yes"),
             variables.get("HEADRACE_EVICT", "") == "always",
+            variables.get("HEADRACE_REMOVE_FUNCTIONS", "") in ("1", "true", "yes"),
         )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack, closing, suppress
@@ -99,6 +100,9 @@ class Serving:
 
     async def run(self) -> int:
         """Start everything, wait for the stop, stop everything; the exit status."""
+        # The client's threads hand over to the loop many times a second. At Python's usual 5 ms a busy loop kept an
+        # acknowledged commit waiting for 69 ms in one of ten cases, at 1 ms for 12.
+        sys.setswitchinterval(0.001)
         loop = asyncio.get_running_loop()
         stop = self._stop = Stop(loop)
         stop.listen()
@@ -157,7 +161,8 @@ class Serving:
         status = NodeStatus(parts.node, node_settings.instance_id)
         restore_watch = RestoreWatch(asyncio.get_running_loop(), parts.clock, lambda: standing_of(parts.node.owned))
         try:
-            parts.node.start(_apps(self._loaded), _definitions(functions))
+            remove = plan.dev or node_settings.remove_functions
+            parts.node.start(_apps(self._loaded), _definitions(functions), remove=remove)
             if self._bound is not None:
                 front = Front(plan, settings, found, folder, parts, status)
                 await front.start(self._bound)

@@ -9,7 +9,7 @@ from headrace.execution.current import CURRENT
 from headrace.execution.failures import failure_of
 from headrace.execution.order import Order
 from headrace.execution.rest import waits_for_steps_alone
-from headrace.execution.values import Unserialisable, pack_output
+from headrace.execution.values import pack_output
 from headrace.functions.errors import DuplicateStep, NestedStep
 from headrace.functions.step_ids import STEP_ID_LENGTH_MAX, check_step_id
 from headrace.records.commands import AnyCommand, RunReport, Suspended
@@ -236,7 +236,7 @@ class LiveRun:
             return
         try:
             output, output_json = pack_output(value, self.home.settings)
-        except Unserialisable as error:
+        except Exception as error:  # of our own encoding or of the value's own code, such as a model's
             self.failed(error)
             return
         self._result = (output, None, output_json)

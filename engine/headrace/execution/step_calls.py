@@ -62,16 +62,24 @@ async def ask_step(live: LiveRun, step_id: str, command: Callable[[str, bytes], 
     if row is not None and row.state != _PENDING and not live.branches and not live.order:
         return _hand_over(live, name, row, step_id, _AS_RECORDED)
     call = live.calls[name] = Call(live, name, step_id)
-    if row is None:
+    if row is None or _was_a_call(row):
         if not live.owned.draining:
             live.submit(call, command(live.run_id, name))
     elif row.state != _PENDING:
         live.in_turn(row, call)
     row = await _outcome(call)
+    while row.state == _PENDING:  # the back-off of a callable that stood here before the code was changed is over
+        live.submit(call, command(live.run_id, name))
+        row = await _outcome(call)
     del live.calls[name]
     if live.calls:
         live.check_soon()
     return _hand_over(live, name, row, step_id, _AS_RECORDED)
+
+
+def _was_a_call(row: Step) -> bool:
+    """Whether an attempt of a callable is outstanding under an id that now asks for something else."""
+    return row.state == _PENDING and row.op == StepOp.RUN and row.due_ms == 0
 
 
 _AS_RECORDED = Callee(False, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -81,12 +81,14 @@ class Access:
     api_keys: KeyRing = field(default_factory=KeyRing)
     signing_keys: KeyRing = field(default_factory=KeyRing)  # of `bearer_forms`
 
-    def key_needed(self, host: str) -> bool:
-        """Tell whether a request needs a key; `host` is its Host header.
+    def key_needed(self, headers: Mapping[str, str]) -> bool:
+        """Tell whether a request with these headers needs a key.
 
-        A request that names another host than this machine came through a proxy, and needs one too.
+        One that came through a proxy needs one too: it names another host than this machine, or says that it was passed
+        on. (A proxy that hides both must ask for keys itself.)
         """
-        return self.keys_required or not is_loopback(host_name(host))
+        passed_on = any(name in headers for name in ("forwarded", "via", "x-forwarded-for", "x-real-ip"))
+        return self.keys_required or passed_on or not is_loopback(host_name(headers.get("host", "")))
 
     def bearer_holds(self, authorization: str) -> bool:
         """Tell whether an Authorization header carries one of the API keys or signing keys."""

@@ -109,7 +109,7 @@ class EventDoor:
             self._pending_bytes -= len(body)
 
     def _check_key(self, request: Request) -> None:
-        if not self._access.key_needed(request.headers.get("host", "")):
+        if not self._access.key_needed(request.headers):
             return
         if not self._access.event_keys:
             raise BadRequest(

@@ -10,6 +10,8 @@ import msgspec
 from headrace.errors import BadRecord
 
 NAME_LENGTH_MAX = 512
+ID_LENGTH_MAX = 1024
+KEY_BYTES_MAX = 64 * 1024
 EVENT_BYTES_MAX = 3 * 1024 * 1024
 INTERNAL_EVENT_BYTES_MAX = 6 * 1024 * 1024  # lifecycle events carry the run's event and its result
 TS_MS_MIN = 315_532_800_000  # 1980-01-01
@@ -37,7 +39,7 @@ def _bad(code: str, what: str, why: str, do: str) -> BadRecord:
     return BadRecord(code, what, why=why, do=do)
 
 
-def read_event(value: bytes | None, *, internal: bool = False) -> EventFields:
+def read_event(value: bytes | None, key: bytes | None = None, *, internal: bool = False) -> EventFields:
     """Check an event and take it apart; `internal` allows the reserved names that the engine itself publishes."""
     if not value:
         raise _bad("event_empty", "the record has no value", "an event is a JSON object", "send one")
@@ -64,6 +66,13 @@ def read_event(value: bytes | None, *, internal: bool = False) -> EventFields:
             'an event is a JSON object {"name": string, "data": object, …}',
             "look at the first bytes of the value: " + repr(value[:60]),
         ) from None
+    if (fields.id is not None and len(fields.id) > ID_LENGTH_MAX) or (key is not None and len(key) > KEY_BYTES_MAX):
+        raise _bad(
+            "event_id_too_long",
+            f"the event's id has {len(fields.id or '')} characters, its record key {len(key or b'')} bytes",
+            f"an id has at most {ID_LENGTH_MAX} characters and a key at most {KEY_BYTES_MAX} bytes",
+            "use a short id; a hash of a long one will do",
+        )
     name = fields.name
     if not name or len(name) > NAME_LENGTH_MAX:
         raise _bad(

@@ -77,7 +77,13 @@ class Routes:
                 continue
             if expression is not None:
                 if bindings is None:
-                    bindings = {"event": event_bindings(event)}
+                    try:
+                        bindings = {"event": event_bindings(event)}
+                    except (msgspec.MsgspecError, RecursionError):
+                        # JSON by its form, but no value: a number beyond every float, say. It matches no expression.
+                        bindings = {}
+                if not bindings:
+                    continue
                 if not expression.matches(bindings, now_ms):
                     continue
             matched.append(function_id)

@@ -10,6 +10,7 @@ from headrace.records.ids import derive_ulid
 from headrace.records.rows import Step, StepOp, StepState, split_step_name
 from headrace.records.values import pack_value
 from headrace.runs.announce import announce
+from headrace.runs.asked import may_be_asked
 from headrace.state import Turn
 
 
@@ -20,7 +21,7 @@ def publish_events(turn: Turn, asked: EventsAsked) -> None:
     """
     run_key = asked.run_id.encode()
     run = turn.state.runs.get(run_key)
-    if run is None or turn.state.steps.get(run_key + asked.step) is not None:
+    if run is None or not may_be_asked(turn, run_key + asked.step):
         return
     announce(turn, asked.run_id, run)
     now_ms = turn.now_ms

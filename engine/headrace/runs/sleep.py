@@ -6,6 +6,7 @@ from headrace.records.commands import SleepAsked
 from headrace.records.history import Kind
 from headrace.records.rows import Step, StepOp, StepState, Timer, TimerKind, split_step_name, timer_key
 from headrace.runs.announce import announce
+from headrace.runs.asked import may_be_asked
 from headrace.state import Turn
 
 SLEEP_MS_MAX = 10 * 366 * 24 * 3_600_000
@@ -15,7 +16,7 @@ def plan_sleep(turn: Turn, asked: SleepAsked) -> None:
     """Record when the sleep ends, and set its timer. A time that is past ends it with the next turn."""
     run_key = asked.run_id.encode()
     run = turn.state.runs.get(run_key)
-    if run is None or turn.state.steps.get(run_key + asked.step) is not None:
+    if run is None or not may_be_asked(turn, run_key + asked.step):
         return
     announce(turn, asked.run_id, run)
     now_ms = turn.now_ms

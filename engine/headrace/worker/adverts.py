@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from headrace.adapters.seams import Appender, Outgoing, Partitions, Reader, ReadFailure, Reading, Record
+from headrace.adapters.seams import Appender, Loop, Outgoing, Partitions, Reader, ReadFailure, Reading, Record
 
 _PREFIX = b"partition/"
+_AGAIN_S = 1.0
 
 
 class Advert(msgspec.Struct, omit_defaults=True):
@@ -31,12 +32,15 @@ class Adverts:
     def __init__(
         self,
         topic: str,
+        loop: Loop,
         reader: Reader,
         partitions: Partitions,
         appender: Appender,
         tell: Callable[[str, str], None],
     ) -> None:
         self._topic = topic
+        self._loop = loop
+        self._closed = False
         self._reader = reader
         self._partitions = partitions
         self._appender = appender
@@ -47,20 +51,25 @@ class Adverts:
 
     def start(self) -> None:
         """Begin to read the control topic from its start."""
+        if self._closed:
+            return
         self._partitions.bounds(self._topic, 0, self._bounded)
 
     def _bounded(self, bounds: tuple[int, int] | None, error: str | None) -> None:
         if bounds is None:
-            self._tell("control_unreachable", f"{self._topic} cannot be read: {error}")
+            self._tell("control_unreachable", f"{self._topic} cannot be read: {error}; trying again")
+            self._again()
             return
         self._reading = self._reader.read(self._topic, 0, bounds[0], self._take, self._failed)
 
     def _failed(self, failure: ReadFailure, text: str) -> None:
         self._reading = None
-        if failure is ReadFailure.OUT_OF_RANGE:
-            self.start()
-        else:
-            self._tell("control_unreadable", f"{self._topic}: {failure.value}: {text}")
+        self._tell("control_unreadable", f"{self._topic}: {failure.value}: {text}; reading it from its start again")
+        self._again()
+
+    def _again(self) -> None:
+        if not self._closed:
+            self._loop.call_later(_AGAIN_S, self.start)
 
     def _take(self, records: list[Record]) -> None:
         for record in records:
@@ -84,6 +93,7 @@ class Adverts:
 
     def close(self) -> None:
         """Stop reading."""
+        self._closed = True
         if self._reading is not None:
             self._reading.close()
 

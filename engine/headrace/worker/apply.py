@@ -26,7 +26,7 @@ from headrace.records.commands import (
 )
 from headrace.records.dead import dead_headers
 from headrace.records.definitions import decode_definition
-from headrace.records.events import HEADER_ID, HEADER_SOURCE, read_event
+from headrace.records.events import HEADER_ID, HEADER_SOURCE, KEY_BYTES_MAX, read_event
 from headrace.records.ids import entropy, is_ulid, partition_of, position_entropy, ulid_tail, ulid_time
 from headrace.records.rows import KnownEvent, Timer, TimerKind, timer_key
 from headrace.routing import Routes
@@ -129,7 +129,7 @@ class Inputs:
             internal = source is not None
             if source is not None and not self._is_new(record.partition, source):
                 return
-            fields = read_event(record.value, internal=internal)
+            fields = read_event(record.value, record.key, internal=internal)
         except BadRecord as error:
             self._bury(record, error)
             return
@@ -250,7 +250,7 @@ class Inputs:
         elif row.kind == TimerKind.EVENT and row.event is not None:
             self._route(row.event)
         elif row.kind == TimerKind.EVENT_ID_EXPIRY:
-            forget_event_ids(turn, due_ms)
+            forget_event_ids(turn, due_ms, row.step)
 
     def _bury(self, record: Record, error: HeadraceError) -> None:
         self._counters.dead_letters += 1
@@ -259,4 +259,8 @@ class Inputs:
         if value is not None and len(value) > self._dead_value_bytes:
             headers.append(("headrace-truncated", str(len(value)).encode()))
             value = value[: self._dead_value_bytes]
-        self._turn.dead(record.key, value, headers)
+        key = record.key
+        if key is not None and len(key) > KEY_BYTES_MAX:
+            headers.append(("headrace-key-truncated", str(len(key)).encode()))
+            key = key[:KEY_BYTES_MAX]
+        self._turn.dead(key, value, headers)

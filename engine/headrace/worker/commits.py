@@ -12,11 +12,13 @@ from functools import partial
 from zlib import crc32
 
 from headrace.adapters.seams import Appender
+from headrace.errors import StateCorrupted
 from headrace.records.changelog import LOG_RECORD, Bookmark, Chunk, RowChange
 from headrace.worker.honour import Honour
 from headrace.worker.turn import Effect, OutboxRow
 
 _ROW_OVERHEAD = 12
+_RECORD_BYTES_MAX = 8_200_000  # a little below `max.message.bytes` of the topic
 
 
 class Commit:
@@ -85,6 +87,7 @@ class Commits:
         self._number = 0
         self._flight: deque[Commit] = deque()
         self.closed = False
+        self.honoured = 0  # commits that count
         self.unreported = 0
         self.bytes = 0  # appended under this claim
 
@@ -108,6 +111,15 @@ class Commits:
         else:
             chunks = cut(commit.rows, self._chunk_bytes)
             values = [self._encode(commit, i, i == len(chunks) - 1, rows) for i, rows in enumerate(chunks)]
+        largest = max(map(len, values))
+        if largest > _RECORD_BYTES_MAX:
+            raise StateCorrupted(
+                "commit_too_large",
+                f"partition {self._partition}: a record of {largest} bytes for the changelog; "
+                f"{_RECORD_BYTES_MAX} are allowed",
+                why="one row of the state is larger than Kafka takes, which the limits of its inputs should prevent",
+                do="report this; the log of the node and the record at the positions of this partition show the input",
+            )
         commit.last_k = self._sent_k + len(values)
         commit.crc = crc32(values[-1])
         for value in values:
@@ -133,6 +145,7 @@ class Commits:
         commit = self._flight[0]
         if k == commit.last_k:
             self._flight.popleft()
+            self.honoured += 1
             bookmark = Bookmark(self._topic_id, offset + 1, self._claim, k, False, commit.crc)
             self._honoured(commit, bookmark)
 

@@ -7,6 +7,7 @@ another node forgets nothing, and a node that is behind cannot undo what is know
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from headrace.adapters.seams import Appender, Loop, Outgoing, Partitions, Reader, ReadFailure, Reading, Record
 from headrace.errors import BadRecord
@@ -37,8 +38,7 @@ class DefinitionsLog:
         self._defined = defined
         self._tell = tell
         self._reading: Reading | None = None
-        self._until = 0
-        self._arrived: Callable[[], None] | None = None
+        self._waiting: list[tuple[int, Callable[[], None]]] = []  # (offset to be reached, whom to call)
         self._closed = False
         self.position = 0
         self.known: dict[str, tuple[int, bytes | None]] = {}  # function id → (offset, definition or None)
@@ -53,8 +53,7 @@ class DefinitionsLog:
                 self._tell("functions_unreachable", f"{self._topic} cannot be read: {error}; trying again")
                 self._loop.call_later(_AGAIN_S, self.catch_up, then)
                 return
-            self._until = bounds[1]
-            self._arrived = then
+            self._waiting.append((bounds[1], then))
             if self._reading is None:
                 self.position = max(self.position, bounds[0])
                 self._reading = self._reader.read(self._topic, 0, self.position, self._take, self._failed)
@@ -63,9 +62,10 @@ class DefinitionsLog:
         self._partitions.bounds(self._topic, 0, bounded)
 
     def _check(self) -> None:
-        if self._arrived is not None and self.position >= self._until:
-            arrived, self._arrived = self._arrived, None
-            arrived()
+        arrived = [then for until, then in self._waiting if until <= self.position]
+        self._waiting = [(until, then) for until, then in self._waiting if until > self.position]
+        for then in arrived:
+            then()
 
     def _take(self, records: list[Record]) -> None:
         for record in records:
@@ -90,23 +90,37 @@ class DefinitionsLog:
         self._tell("functions_unreadable", f"{self._topic}: {failure.value}: {text}; reading it from its start again")
         if failure is ReadFailure.OUT_OF_RANGE:
             self.position = 0
-        self._loop.call_later(_AGAIN_S, self.catch_up, self._arrived or _nothing)
+        self._loop.call_later(_AGAIN_S, self.catch_up, _nothing)
 
     def in_order(self) -> Iterable[tuple[int, DefineFunction]]:
         """All definitions by offset, for a machine that starts."""
         for offset, function_id, value in sorted((o, f, v) for f, (o, v) in self.known.items()):
             yield offset, DefineFunction(function_id, value)
 
-    def publish(self, apps: Iterable[str], declared: Mapping[str, Definition], then: Callable[[], None]) -> None:
-        """Write what these apps declare, and remove what they declare no longer; call once all of it is read back."""
+    def publish(
+        self, apps: Iterable[str], declared: Mapping[str, Definition], then: Callable[[], None], *, remove: bool
+    ) -> None:
+        """Write what these apps declare; call once all of it is read back.
+
+        `remove` what they declare no longer. A node that starts in the middle of a deploy must not: its code may be the
+        old one, and what the new nodes have just declared would be gone.
+        """
         batch: list[Outgoing] = []
         for function_id, definition in declared.items():
             value = encode_definition(definition)
             if self.known.get(function_id, (0, None))[1] != value:
                 batch.append(Outgoing(self._topic, 0, function_id.encode(), value))
         for function_id, (_, known) in self.known.items():
-            if known is not None and function_id not in declared and decode_definition(known).app in set(apps):
+            if known is None or function_id in declared or decode_definition(known).app not in set(apps):
+                continue
+            if remove:
                 batch.append(Outgoing(self._topic, 0, function_id.encode(), None))
+            else:
+                self._tell(
+                    "function_left",
+                    f"{function_id} is known to the cluster and not declared here: its events start runs that wait for "
+                    "a node with its code; to remove it, start one node with HEADRACE_REMOVE_FUNCTIONS=1",
+                )
         if not batch:
             self._loop.call_soon(then)
             return
@@ -118,7 +132,7 @@ class DefinitionsLog:
                 self.catch_up(then)
                 return
             self._tell("functions_unwritable", f"{self._topic} does not take the definitions; trying again")
-            self._loop.call_later(_AGAIN_S, self.publish, apps, declared, then)
+            self._loop.call_later(_AGAIN_S, partial(self.publish, apps, declared, then, remove=remove))
 
         self._appender.send(batch, reported)
 

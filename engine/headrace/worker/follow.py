@@ -35,6 +35,7 @@ class Follower:
         self.last_claim: Claim | None = None  # the latest one seen here
         self.last_claim_at_ms = 0
         self.bytes = 0  # of changelog followed
+        self.records = 0
         self.commits = 0
 
     @property
@@ -47,6 +48,7 @@ class Follower:
         parsed: Claim | Chunk | None = parse_log_record(record.value)
         value = record.value or b""
         self.bytes += len(value)
+        self.records += 1
         if isinstance(parsed, Claim):
             self.last_claim = parsed
             self.last_claim_at_ms = record.timestamp_ms

@@ -28,6 +28,7 @@ from headrace.worker.young import YoungRuns
 
 POSITIONS_KEY = b""
 _ROOM_S = 0.01
+_START_SLICE = 500
 
 
 class Machine:
@@ -65,7 +66,7 @@ class Machine:
             self._honoured,
             self._fenced,
         )
-        self.outbox = Outbox(around.outbox, around.loop, around.limits.resend_ms)
+        self.outbox = Outbox(around.outbox, around.loop, around.limits.resend_ms, tell=watcher.tell)
         self.positions = overlay.positions.get(POSITIONS_KEY) or Positions()
         self.sources = Sources(
             around.reader,
@@ -103,14 +104,22 @@ class Machine:
         self.inputs.load_definitions()
         self.outbox.push([(key, unpack_outbox_row(raw)) for key, raw in self.overlay.outbox.scan(b"")])
         self.sources.start(ends, events_partitions)
-        active = [key.decode() for key, _ in self.overlay.runs.active.scan(b"")]
-        for run_id in active:
-            self._start_code(run_id)
-            self.overlay.steps.keys(run_id.encode())  # what a new owner finds has an open group as well
-        self._young.add(active)
+        self._start_found(deque(key.decode() for key, _ in self.overlay.runs.active.scan(b"")))
         self._hold_timers()
         self._tidy_later()  # what the owner before had sent already is sent once more, and has to leave the state
         self._ask_pump()
+
+    def _start_found(self, found: deque[str]) -> None:
+        # Some at a time, and none while there is no room: there may be a million, and the loop has other partitions.
+        started: list[str] = []
+        while found and len(started) < _START_SLICE and self.alive and not self._execution.full:
+            run_id = found.popleft()
+            self._start_code(run_id)
+            self.overlay.steps.keys(run_id.encode())  # what a new owner finds has an open group as well
+            started.append(run_id)
+        self._young.add(started)
+        if found and self.alive:
+            self._loop.call_later(0 if len(started) == _START_SLICE else _ROOM_S, self._start_found, found)
 
     def drop(self) -> None:
         """End at once: the claim is lost. Nothing that is not honoured leaves, and no report counts any more."""
@@ -201,8 +210,8 @@ class Machine:
         now_ms = self.now_ms()
         due = self._timer_due(now_ms)
         records = bool(self.sources.waiting)
-        if records and self._execution.full:
-            records = False  # or turns without an input would be committed, one after the other
+        if (records or due) and self._execution.full:
+            records = due = False  # or turns without an input would be committed, one after the other
             self._look_for_room()
         if not (records or self._own or self._definitions or due or self._snapshot_done is not None or self._tidy):
             if self._drained is not None and not self.commits.in_flight:
@@ -292,6 +301,8 @@ class Machine:
         left = self._limits.turn_inputs
         timers = self.overlay.timers
         while left:
+            if self._execution.full:  # whatever is due will start code; it stays due until there is room
+                return
             key = timers.pop_due(now_ms)
             if key is None:
                 return
@@ -336,6 +347,10 @@ class Machine:
 
     def _flush(self) -> None:
         self._flush_timer = None
+        self.flush()
+
+    def flush(self) -> None:
+        """Bring the store up to the last commit that counts; what goes wrong there ends the machine."""
         try:
             self.overlay.flush()
         except Exception as error:  # the disk is full, say

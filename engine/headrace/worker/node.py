@@ -63,7 +63,7 @@ class Node:
             self._defined,
             means.tell,
         )
-        self.adverts = Adverts(topics.control, around.reader, means.partitions, around.outbox, means.tell)
+        self.adverts = Adverts(topics.control, around.loop, around.reader, means.partitions, around.outbox, means.tell)
         self.owned: dict[int, Ownership] = {}
         self.joined = False
         self.expelled_reason = ""
@@ -72,8 +72,8 @@ class Node:
 
     # --- starting and stopping ----------------------------------------------------------------------------------
 
-    def start(self, apps: Iterable[str], declared: Mapping[str, Definition]) -> None:
-        """Publish what the apps declare, then join the group."""
+    def start(self, apps: Iterable[str], declared: Mapping[str, Definition], *, remove: bool = False) -> None:
+        """Publish what the apps declare, then join the group; `remove` what they declare no longer."""
         apps = list(apps)
 
         def published() -> None:
@@ -82,12 +82,12 @@ class Node:
                 self._means.membership.join(self)
 
         self.adverts.start()
-        self.definitions.catch_up(lambda: self.definitions.publish(apps, declared, published))
+        self.definitions.catch_up(lambda: self.definitions.publish(apps, declared, published, remove=remove))
         self._advertise()
 
     def declare(self, apps: Iterable[str], declared: Mapping[str, Definition], then: Callable[[], None]) -> None:
         """Publish what changed apps declare now (a reload)."""
-        self.definitions.publish(list(apps), declared, then)
+        self.definitions.publish(list(apps), declared, then, remove=True)
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Let every partition go in good order, leave the group, then call."""
@@ -138,6 +138,8 @@ class Node:
             left -= 1
             if left == 0:
                 let_go()
+            if self._means.membership.holds(partition):  # given back to us while it was still draining
+                self.assigned([partition])
 
         for ownership in leaving:
             ownership.release(lambda partition=ownership.partition: one_gone(partition))  # type: ignore[misc]

@@ -9,6 +9,7 @@ overtook). Receivers tell repeats by their seq.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 
 from headrace.adapters.seams import Appender, Loop, Outgoing
@@ -18,10 +19,14 @@ BATCH_RECORDS_MAX = 4_000
 RESEND_MS_MAX = 5_000
 
 
+def _silent(code: str, sentence: str) -> None:
+    return None
+
+
 class _Target:
     """One partition of one topic: what is to go there, and how far that is."""
 
-    __slots__ = ("batches", "delay_ms", "round", "rows", "sent", "waiting")
+    __slots__ = ("batches", "delay_ms", "round", "rows", "sent", "told", "waiting")
 
     def __init__(self, delay_ms: int) -> None:
         self.rows: deque[tuple[bytes, list[Outgoing]]] = deque()  # from the first unacknowledged row on
@@ -30,17 +35,26 @@ class _Target:
         self.round = 0
         self.delay_ms = delay_ms
         self.waiting = False  # for the time to go back
+        self.told = False  # the operator knows that it is stuck
 
 
 class Outbox:
     """What a partition's owner still has to send."""
 
-    def __init__(self, appender: Appender, loop: Loop, resend_ms: int, rows_in_flight_max: int = 64) -> None:
+    def __init__(
+        self,
+        appender: Appender,
+        loop: Loop,
+        resend_ms: int,
+        rows_in_flight_max: int = 64,
+        tell: Callable[[str, str], None] = _silent,
+    ) -> None:
         self._appender = appender
         self._loop = loop
         self._resend_ms = resend_ms
         self._rows_in_flight_max = rows_in_flight_max
         self._targets: dict[tuple[str, int], _Target] = {}
+        self._tell = tell
         self._closed = False
         self.done: list[bytes] = []  # keys of rows that are sent for good, to be deleted by the next commit
         self.pending = 0  # rows that are not acknowledged
@@ -87,6 +101,7 @@ class Outbox:
             target.sent -= rows
             self.pending -= rows
             target.delay_ms = self._resend_ms
+            target.told = False
         self._send(target)
 
     def _go_back(self, target: _Target) -> None:
@@ -96,6 +111,16 @@ class Outbox:
         target.batches.clear()
         target.waiting = True
         self._loop.call_later(target.delay_ms / 1000, self._resend, target, target.round)
+        if target.delay_ms == RESEND_MS_MAX and not target.told:
+            target.told = True
+            place = target.rows[0][1][0] if target.rows else None
+            self._tell(
+                "outbox_stuck",
+                f"{place[0]}[{place[1]}] does not take what is sent there; it is tried again every "
+                f"{RESEND_MS_MAX // 1000} s and nothing is lost"
+                if place
+                else "a target does not take what is sent there",
+            )
         target.delay_ms = min(target.delay_ms * 2, RESEND_MS_MAX)
 
     def _resend(self, target: _Target, in_round: int) -> None:

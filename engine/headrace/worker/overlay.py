@@ -74,6 +74,26 @@ class Rows(Generic[V]):
         self.cached[key] = None
         self.dirty[key] = None
 
+    def first_keys(self, prefix: bytes, limit: int) -> list[bytes]:
+        """List some live keys that start with `prefix`, at most `limit`, at a cost that does not grow with the rest."""
+        start = self.table + prefix
+        cut = len(self.table)
+        found: list[bytes] = []
+        for key, _ in self._store.scan(start, after_prefix(start)):
+            if len(found) == limit:
+                return found
+            if self.get(key[cut:]) is not None:
+                found.append(key[cut:])
+        known = set(found)
+        for changed in (self.unflushed, self.dirty):
+            for key in changed:
+                if len(found) == limit:
+                    return found
+                if key.startswith(prefix) and key not in known and self.get(key) is not None:
+                    known.add(key)
+                    found.append(key)
+        return found
+
     def keys(self, prefix: bytes) -> list[bytes]:
         """List the keys of live rows that start with `prefix`, in order."""
         start = self.table + prefix
@@ -291,23 +311,21 @@ class Overlay:
         if self._bookmark is None:
             return
         changes = self._honoured
-        bookmark = self._bookmark
+        by_byte = self._by_byte
+        writes: list[RowChange] = [(rows.STORE, BOOKMARK.encode(self._bookmark))]
+        # A row that came and went between two flushes is no business of the store.
+        writes += [
+            (key, raw) for key, raw in changes.items() if raw is not None or key[1:] not in by_byte[key[0]].fresh
+        ]
+        self.store.write(writes)  # before anything here is forgotten: it may fail
         self._honoured = {}
         self._bookmark = None
         # Equal bytes are no sign that a row was not written again: it may have been changed and changed back since.
         written_again = {key for rows_in_flight in self._in_flight for key, _ in rows_in_flight}
-        by_byte = self._by_byte
-        writes: list[RowChange] = [(rows.STORE, BOOKMARK.encode(bookmark))]
-        for key, raw in changes.items():
+        for key in changes:
             table, own_key = by_byte[key[0]], key[1:]
-            if own_key not in table.fresh:
-                writes.append((key, raw))
-            else:  # a row that came and went between two flushes is no business of the store
-                table.fresh.discard(own_key)
-                if raw is not None:
-                    writes.append((key, raw))
+            table.fresh.discard(own_key)
             if key not in written_again:
                 table.flushed(own_key)
-        self.store.write(writes)
         for table in self.tables:
             table.shrink(self.ROWS_CACHED_MAX)

@@ -20,6 +20,7 @@ from headrace.adapters.seams import Handle, Partitions, Reader, ReadFailure, Sto
 from headrace.errors import HeadraceError, LogUnavailable, StateCorrupted
 from headrace.records.changelog import LOG_RECORD, Claim
 from headrace.worker.commits import Commits
+from headrace.worker.expired import may_skip, source_stopped
 from headrace.worker.layout import Topics
 from headrace.worker.machine import Machine
 from headrace.worker.overlay import Overlay
@@ -75,11 +76,11 @@ class Ownership:
         self.restore: Restore | None = None
         self.fences = 0
         self._fences_waited = 0
+        self._wiped = False  # a damaged store was thrown away
         self.records_gone = 0
         self.running_since_ms = 0
         self._topics: Topics = around.topics
         self._uuid = ""
-        self._asked_ms = 0
         self._attempt = 0
         self._later: Handle | None = None
         self._snapshots: SnapshotSchedule | None = None
@@ -128,7 +129,6 @@ class Ownership:
             return
         self._old = None
         self._uuid = self._keep.new_uuid()
-        self._asked_ms = self._around.clock.monotonic_ms()
         value = LOG_RECORD.encode(Claim(self._around.node, self._uuid))
         self._around.commits.append(
             self._topics.changelog, self.partition, value, partial(self._claim_reported, self._uuid)
@@ -157,11 +157,10 @@ class Ownership:
                 )
             )
             return
-        now_ms = self._around.clock.monotonic_ms()
-        middle_ms = (self._asked_ms + now_ms) // 2
-        self.restore.follow_to(offset + 1, partial(self._claim_read, offset, middle_ms))
+        # The moment of the report, not of the asking: the partition's time may be late by the way back, never early.
+        self.restore.follow_to(offset + 1, partial(self._claim_read, offset, self._around.clock.monotonic_ms()))
 
-    def _claim_read(self, offset: int, middle_ms: int) -> None:
+    def _claim_read(self, offset: int, reported_ms: int) -> None:
         assert self.restore is not None
         assert self.restore.follower is not None
         follower = self.restore.follower
@@ -176,7 +175,7 @@ class Ownership:
             )
             return
         self.state = State.CLAIMED
-        clock_offset_ms = follower.last_claim_at_ms - middle_ms
+        clock_offset_ms = follower.last_claim_at_ms - reported_ms
         wanted = [(self._topics.commands, self.partition)]
         events = list(range(self.partition, self._keep.events_partitions, self._around.partitions))
         wanted += [(self._topics.events, q) for q in events]
@@ -211,14 +210,19 @@ class Ownership:
         )
         self.state = State.RUNNING
         self.running_since_ms = self._around.clock.wall_ms()
-        self.machine.start(ends, events)
+        try:
+            self.machine.start(ends, events)
+        except Exception as error:
+            self.machine.drop()
+            self.broken(error)
+            return
         keep.started(self.machine)
         assert self.restore.follower is not None
         self._snapshots = SnapshotSchedule(
             self._around,
             keep.partitions,
             self.machine,
-            self.restore.follower.bytes,
+            self.restore.log_bytes,
             keep.new_uuid,
             keep.tell,
         )
@@ -249,6 +253,17 @@ class Ownership:
         if isinstance(error, LogUnavailable):
             self._try_again(str(error))
             return
+        if error.code == "store_damaged" and self.restore is not None and not self._wiped:
+            # A cache of the log that the disk has spoilt: made anew from the log, once.
+            self._wiped = True
+            self._keep.tell(error.code, str(error))
+            self.restore.close()
+            if self.restore.store is not None:
+                self.restore.store.close()
+                self.restore.store = None
+            self._keep.stores.wipe(self.partition)
+            self._try_again("the local store was damaged and is made anew")
+            return
         self.state = State.STOPPED
         self.error = error
         self._keep.tell(error.code, str(error))
@@ -261,22 +276,29 @@ class Ownership:
         self._around.counters.fences += 1
         if self.machine is not None:
             self._old = self.machine.commits
+        fruitless = self._old is not None and self._old.honoured == 0
         self.machine = None
         self._close_machine_side()
         self._keep.tell("fenced", f"partition {self.partition}: the claim is lost: {reason}")
         if self.state is State.DRAINING:
             self._gone()
         elif self._keep.holds(self.partition):
-            self.begin()
+            if fruitless:  # a claim under which nothing came to count: the next one may fare the same
+                self._try_again(reason)
+            else:
+                self.begin()
         else:
             self.state = State.REGISTERED  # the group's revocation is on its way
+
+    def tell(self, code: str, sentence: str) -> None:
+        self._keep.tell(code, f"partition {self.partition}: {sentence}")
 
     def broken(self, error: Exception) -> None:
         """The machine cannot go on: show why, and leave the partition stopped until an operator has mended it."""
         self.machine = None
         self._close_machine_side()
         if self.state is State.DRAINING:  # it was leaving anyway: what is honoured stands in the log
-            self._keep.tell("drain_broken", f"partition {self.partition}: {error}")
+            self.tell("drain_broken", str(error))
             self._gone()
             return
         if isinstance(error, HeadraceError):
@@ -295,44 +317,37 @@ class Ownership:
     def stopped_source(self, topic: str, partition: int, failure: ReadFailure, text: str) -> None:
         """A source can't be read on: skip what is gone if the operator said so, else stop it loudly."""
         if failure is ReadFailure.OUT_OF_RANGE:
-            self._keep.partitions.bounds(topic, partition, partial(self._source_bounded, topic, partition))
+            done = partial(self._source_bounded, self.machine, topic, partition)
+            self._keep.partitions.bounds(topic, partition, done)
             return
         self._stop_source(topic, partition, f"it cannot be read: {text}", 0)
 
-    def _source_bounded(self, topic: str, partition: int, bounds: tuple[int, int] | None, error: str | None) -> None:
-        machine = self.machine
-        if machine is None:
+    def _source_bounded(
+        self,
+        machine: Machine | None,
+        topic: str,
+        partition: int,
+        bounds: tuple[int, int] | None,
+        error: str | None,
+    ) -> None:
+        if machine is None or machine is not self.machine:  # the claim has changed hands meanwhile
             return
-        position = (
-            machine.positions.commands if topic == self._topics.commands else machine.positions.events.get(partition, 0)
-        )
+        at_commands = topic == self._topics.commands
+        position = machine.positions.commands if at_commands else machine.positions.events.get(partition, 0)
         if bounds is None:
-            self._stop_source(topic, partition, f"its bounds cannot be read: {error}", 0)
-            return
-        gone = bounds[0] - position
-        if gone > 0 and (self._keep.skip_expired or position == 0) and topic == self._topics.events:
-            # Position 0: the partition has never read it; events from before Headrace was there are not owed to anyone.
-            if position:
-                self.records_gone += gone
-                self._keep.tell(
-                    "records_skipped",
-                    f"{topic}[{partition}]: {gone} records below {bounds[0]} have expired unread and are skipped",
-                )
-            machine.sources.skip_to(topic, partition, bounds[0])
-            return
-        self._stop_source(
-            topic, partition, f"the next offset to read is {position}, the log holds {bounds[0]} to {bounds[1]}", gone
-        )
+            return self._stop_source(topic, partition, f"its bounds cannot be read: {error}", 0)
+        if at_commands or not may_skip(position, bounds, self._keep.skip_expired):
+            found = f"the next offset to read is {position}, the log holds {bounds[0]} to {bounds[1]}"
+            return self._stop_source(topic, partition, found, bounds[0] - position)
+        if position:
+            self.records_gone += bounds[0] - position
+            what = f"{topic}[{partition}]: {bounds[0] - position} records have expired unread and are skipped"
+            self._keep.tell("records_skipped", what)
+        machine.sources.skip_to(topic, partition, bounds[0])
 
     def _stop_source(self, topic: str, partition: int, found: str, gone: int) -> None:
         self.records_gone += max(gone, 0)
-        self.error = StateCorrupted(
-            "source_stopped",
-            f"{topic}[{partition}] is not read any more: {found}",
-            why="records were deleted before they were applied, or the topic was truncated",
-            do="lengthen the topic's retention; to go on without the missing records start the node with "
-            "HEADRACE_SKIP_EXPIRED=1",
-        )
+        self.error = source_stopped(topic, partition, found, expired=gone > 0)
         self._keep.tell(self.error.code, str(self.error))
 
     def snapshot_honoured(self, upto: int, begin: int, commands_upto: int) -> None:

@@ -13,9 +13,11 @@ one's own claim, which is a record. On the snapshots it is taken for the end if 
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import ParamSpec
 from zlib import crc32
 
 from headrace.adapters.seams import Handle, Loop, Partitions, Reader, ReadFailure, Reading, Record, Store, Stores
@@ -26,6 +28,7 @@ from headrace.worker.layout import Topics
 from headrace.worker.snapshots import SnapshotIndex, SnapshotLoader
 
 STARTS_MAX = 5
+P = ParamSpec("P")
 SILENCE_S = 2.0
 
 
@@ -89,7 +92,22 @@ class Restore:
                 )
             )
             return
-        self._partitions.bounds(self._topics.changelog, self._partition, self._bounded)
+        self._partitions.bounds(self._topics.changelog, self._partition, self._guarded(self._bounded))
+
+    def _guarded(self, callback: Callable[P, None]) -> Callable[P, None]:
+        """Have whatever goes wrong in a callback end the restore with a word, instead of leaving it to hang."""
+
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                callback(*args, **kwargs)
+            except HeadraceError as error:
+                self._fail(error)
+            except Exception as error:
+                what = f"partition {self._partition} cannot be restored: {type(error).__name__}: {error}"
+                trace = "".join(traceback.format_exception(error))
+                self._fail(StateCorrupted("restore_broken", what, do=f"report this with the traceback\n{trace}"))
+
+        return guarded
 
     def _bounded(self, bounds: tuple[int, int] | None, error: str | None) -> None:
         if self._closed:
@@ -106,8 +124,10 @@ class Restore:
                 self._fail(problem)
                 return
         bookmark = bookmark_of(self.store)
-        if bookmark is None or bookmark.topic_id != self._topic_id or not start <= bookmark.position <= end:
+        if bookmark is None or bookmark.position < start:
             self._restart_from_snapshot()
+        elif bookmark.topic_id != self._topic_id or bookmark.position > end:
+            self._fail(self._lost(f"this node's store stands at {bookmark.position} of topic {bookmark.topic_id}"))
         elif bookmark.position == start:  # nothing is left of the log to compare with: trimmed exactly to here
             self._follow()
         else:
@@ -125,15 +145,15 @@ class Restore:
         self._close_reading()
         if first.offset == bookmark.position - 1 and crc32(first.value or b"") == bookmark.crc:
             self._follow()
-        else:  # the log was truncated and written anew, or it is another topic of the same name
-            self._restart_from_snapshot()
+        else:
+            self._fail(self._lost(f"what it holds at {bookmark.position - 1} is not what this node's store ends with"))
 
     def _restart_from_snapshot(self) -> None:
         if self.store is not None:
             self.store.close()
         self._stores.wipe(self._partition)
         self.store = self._stores.open(self._partition)
-        self._partitions.bounds(self._topics.snapshots, self._partition, self._snapshots_bounded)
+        self._partitions.bounds(self._topics.snapshots, self._partition, self._guarded(self._snapshots_bounded))
 
     def _snapshots_bounded(self, bounds: tuple[int, int] | None, error: str | None) -> None:
         if self._closed:
@@ -190,7 +210,8 @@ class Restore:
         uuid, bookmark, begin, end = best
         if bookmark.topic_id == self._topic_id and bookmark.position > log_end and not looked_again:
             # Written since the bounds were read, by an owner that has not let go yet?
-            self._partitions.bounds(self._topics.changelog, self._partition, partial(self._bounded_again, index))
+            again = self._guarded(partial(self._bounded_again, index))
+            self._partitions.bounds(self._topics.changelog, self._partition, again)
             return
         if bookmark.topic_id != self._topic_id or bookmark.position > log_end:
             self._fail(self._lost(f"the newest snapshot stands at {bookmark.position} of topic {bookmark.topic_id}"))
@@ -220,10 +241,19 @@ class Restore:
             f"and {found}",
             why="records that the state is made of were deleted, or the topic was made anew",
             do="check retention.ms and retention.bytes of the changelog and snapshots topics (both -1), and whether "
-            "somebody deleted records or the topic; a mirror that renumbers offsets cannot be used",
+            "somebody deleted records or the topic; a mirror that renumbers offsets cannot be used. If this node was "
+            "meant to work on another Kafka than before, give it another --data-dir",
         )
 
     # --- following the changelog --------------------------------------------------------------------------------
+
+    @property
+    def log_bytes(self) -> int:
+        """About how many bytes of changelog there are: what was followed, and an estimate of what the store held."""
+        follower = self.follower
+        if follower is None or not follower.records:
+            return 0
+        return follower.bytes // follower.records * (follower.position - self._bounds[0])
 
     def _follow(self) -> None:
         assert self.store is not None
@@ -279,12 +309,16 @@ class Restore:
             else:
                 self._when_silent(silent)
 
-        self._silence = self._loop.call_later(SILENCE_S, look)
+        self._silence = self._loop.call_later(SILENCE_S, self._guarded(look))
 
     def _read(self, offset: int, on_records: Callable[[list[Record]], None], topic: str = "") -> None:
         self._close_reading()
         self._reading = self._reader.read(
-            topic or self._topics.changelog, self._partition, offset, on_records, self._read_failed
+            topic or self._topics.changelog,
+            self._partition,
+            offset,
+            self._guarded(on_records),
+            self._guarded(self._read_failed),
         )
 
     def _read_failed(self, failure: ReadFailure, text: str) -> None:

@@ -45,7 +45,9 @@ class SnapshotSchedule:
         grown = self._before + machine.commits.bytes - self._mark
         if self._writer is not None or grown <= max(self._around.limits.snapshot_bytes, self._size):
             return
-        machine.overlay.flush()
+        machine.flush()
+        if not machine.alive:
+            return
         self._before = 0
         self._mark = machine.commits.bytes
         self._writer = SnapshotWriter(

@@ -74,6 +74,13 @@ class SnapshotWriter:
     def _write_on(self) -> None:
         if self._snapshot is None or self._ended:
             return
+        try:
+            self._write_slice()
+        except Exception as error:  # a damaged block, say
+            self.abandon()
+            self._failed(f"{type(error).__name__}: {error}")
+
+    def _write_slice(self) -> None:
         rows: list[tuple[bytes, bytes]] = []
         size = 0
         for key, value in self._rows:

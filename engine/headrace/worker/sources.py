@@ -91,8 +91,11 @@ class Sources:
         self._arrived()
 
     def _pause(self, pause: bool) -> None:
-        # Commands are never paused: what other partitions wait for must not stand behind a flood of events.
-        for source in self._events.values():
+        # Commands are paused later and go on earlier: what other partitions wait for must not be held up by events.
+        sources = [*self._events.values()]
+        if not pause or self._pending_bytes > 4 * self._pending_bytes_max:
+            sources.append(self._commands)
+        for source in sources:
             if source.reading is not None and source.paused != pause:
                 source.paused = pause
                 if pause:
