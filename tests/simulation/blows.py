@@ -9,7 +9,7 @@ from headrace.testing import Member
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
-WRITES = ("commit", "send", "store", "trim")
+WRITES = ("commit", "send", "store", "trim", "trim")  # a trim is rare
 
 
 class Blows:
@@ -74,13 +74,11 @@ class Blows:
             self.kill(victim)
 
     def _crash_at_write(self) -> None:
-        victim = self._victim()
-        if victim is not None:
-            self._fatal[victim.name] = (
-                self._draw.choice(WRITES[:3]),
-                self._draw.random() < 0.5,
-                self._draw.choice([1, 2, 5, 20]),
-            )
+        alive = [member for member in self._simulation.alive() if member.name not in self._fatal]
+        if alive:
+            kind = self._draw.choice(WRITES)
+            left = 1 if kind == "trim" else self._draw.choice([1, 2, 10])
+            self._fatal[self._draw.choice(alive).name] = (kind, self._draw.random() < 0.5, left)
 
     def dies_before(self, member: Member, what: str) -> bool:
         """Whether the process dies now, before this write."""
@@ -143,7 +141,7 @@ class Blows:
     def _cut(self) -> None:
         victim = self._victim()
         if victim is not None:
-            victim.memory.cut(self._draw.choice([0.2, 4.0, 12.0]))
+            victim.memory.cut(self._draw.choice([0.2, 4.0, 12.0, 33.0]))
 
     # --- the group ----------------------------------------------------------------------------------------------
 
@@ -165,12 +163,12 @@ class Blows:
     # --- the broker, clocks, strangers --------------------------------------------------------------------------
 
     def _standstill(self) -> None:
-        self._simulation.world.cluster.restart_broker(self._draw.choice([0.3, 3.0, 8.0]))
+        self._simulation.world.cluster.restart_broker(self._draw.choice([0.3, 3.0, 8.0, 33.0]))
 
     def _partition_standstill(self) -> None:
         cluster, topics = self._simulation.world.cluster, self._simulation.world.topics
         topic = self._draw.choice([topics.changelog, topics.commands, topics.events, topics.snapshots, topics.history])
-        cluster.freeze(topic, self._draw.randrange(self._simulation.plan.partitions), self._draw.choice([0.3, 4.0]))
+        cluster.freeze(topic, self._draw.randrange(self._simulation.plan.partitions), self._draw.choice([0.3, 4.0, 33.0]))
 
     def _clock_jump(self) -> None:
         victim = self._victim()

@@ -62,7 +62,7 @@ class I1Inputs:
                 groups[function_id, own or f"number {event.data['n']}"].append(event)
         found: dict[tuple[str, int], list[str]] = defaultdict(list)
         for run_id, life in runs.lives.items():
-            number = (json.loads(life.event_json).get("data") or {}).get("n")
+            number = (json.loads(life.event_json).get("data") or {}).get("n", -1)
             found[life.function_id, number].append(run_id)
         for (function_id, own), events in groups.items():
             run_ids = [run_id for n in {event.data["n"] for event in events} for run_id in found[function_id, n]]
@@ -86,15 +86,19 @@ class I2Store:
         self._oracles = oracles
         self._known: dict[tuple[str, int], tuple[int, dict[bytes, bytes]]] = {}
         self.looks = 0
+        self._loading: set[tuple[str, int]] = set()
+        self.snapshots_loaded = 0
 
     def wiped(self, node: str, partition: int) -> None:
         """A store is empty now."""
         self._known.pop((node, partition), None)
+        self._loading.discard((node, partition))
 
     def stored(self, node: str, partition: int, store: Store) -> None:
         """A store was written."""
         packed = store.get(STORE_ROW)
         if packed is None:
+            self._loading.add((node, partition))
             return  # a snapshot is being loaded: the store stands nowhere yet
         self.looks += 1
         _, position, claim, k, dead, _ = unpack(packed[1:])
@@ -110,6 +114,9 @@ class I2Store:
             )
         known = self._known.get((node, partition))
         expected = oracle.state_at(position, known)
+        if (node, partition) in self._loading:
+            self._loading.discard((node, partition))
+            self.snapshots_loaded += 1
         self._known[node, partition] = (position, expected)
         rows = dict(store.scan(*EVERY_KEY))
         del rows[STORE_ROW]
@@ -188,6 +195,7 @@ class I5Commands:
         self._applied: dict[tuple[bytes, int, int], int] = {}
         self._rows: dict[bytes, Any] = {}
         self._landed: dict[tuple[str, int], set[Any]] = defaultdict(set)
+        self.forwarded = 0  # commands from one partition to another
         for oracle in oracles:
             oracle.on_commit.append(self._take)
 
@@ -213,6 +221,7 @@ class I5Commands:
             if topic == self._topics[b"c"]:
                 source, seq = unpack(value[1:])[:2]
                 self.sent[b"c", source, partition].append(seq)
+                self.forwarded += 1
             elif topic == self._topics[b"e"]:
                 source, seq, _ = (int(part) for part in dict(headers)["headrace-source"].split(b":"))
                 self.sent[b"e", source, partition].append(seq)

@@ -12,7 +12,6 @@ from headrace.worker.layout import Limits
 # What may befall a world, beside the faults of single records and questions that the network draws.
 BLOWS = (
     "crash",
-    "crash_at_write",
     "disk_lost",
     "disk_stale",
     "disk_damaged",
@@ -58,8 +57,8 @@ def draw_plan(seed: int) -> Plan:
     # A few kinds at a time: what all of them together hide, one or two of them show.
     kinds = draw.sample(BLOWS, draw.randint(1, 7))
     blows = {kind: draw.randint(1, 4) for kind in kinds}
-    if "crash_at_write" in blows:
-        blows["crash_at_write"] *= 4
+    if draw.random() < 0.4:
+        blows["crash_at_write"] = draw.choice([3, 10])
     return Plan(
         seed,
         partitions=draw.choice([1, 2, 3, 4]),

@@ -85,6 +85,7 @@ class Simulation:
         self.steps = check.I11Steps(self.oracles, self.runs)
         self.liveness = check.Liveness(self.oracles, cluster, topics, self.runs)
         self.scribe.on_attempt.append(self.steps.attempted)
+        self.scribe.struck = self.struck
         self.scribe.on_value.append(self.results.saw)
         for topic in (topics.events, topics.commands, topics.history, topics.dead, topics.snapshots):
             for partition in cluster.topics[topic].partitions:
@@ -113,6 +114,8 @@ class Simulation:
             self._come_to_rest()
             self._judge()
             self._restore_afresh()
+            self.struck["snapshot_loaded"] += self.stores.snapshots_loaded
+            self.struck["command_forwarded"] += self.commands.forwarded
             return Outcome(
                 self.plan.seed, self.struck, self.trace.digest(), len(self.runs.lives), self.world.loop.time()
             )
@@ -268,6 +271,7 @@ class Simulation:
     def cancel(self, run_id: str, partition: int) -> None:
         """Have some process tell a run's home to cancel it."""
         member = self.draw.choice(self.alive())
+        self.struck["cancel"] += 1
         home = partition if self.draw.random() < 0.5 else None
         member.node.cancel(run_id, home, "by hand", lambda written: None)
 
@@ -357,6 +361,18 @@ class _Landing:
                 self._tell(row)
 
 
+def replay_command(seed: int) -> str:
+    """The command that runs the world of a seed again."""
+    return f"make simulate N=1 SEED={seed}"
+
+
 def simulate(seed: int) -> Outcome:
-    """Run the world of a seed; raises Violation."""
-    return Simulation(draw_plan(seed)).run()
+    """Run the world of a seed; raises Violation, which says how to run it again."""
+    try:
+        return Simulation(draw_plan(seed)).run()
+    except Violation as violation:
+        violation.add_note(f"seed {seed}; again: {replay_command(seed)}")
+        raise
+    except BaseException as error:
+        error.add_note(f"seed {seed}; again: {replay_command(seed)}")
+        raise

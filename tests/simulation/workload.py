@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from headrace.execution.current import CURRENT
+from headrace.execution.live_run import Call
 from headrace.functions import Function, OnEvent, declare_function
 from headrace.functions.errors import NonRetriableError, StepError
 from headrace.functions.retries import Backoff, Retries
 
 RETRIES = 2
+HANGS_MS = 25_000
 KEYS = ["k1", "k2", "k3", "k4", "k5"]
 _OPTIONS: dict[str, Any] = {"retries": Retries(RETRIES, Backoff("fixed", "150ms", "1s", 0.1))}
 
@@ -28,24 +31,27 @@ class Scribe:
 
     def __init__(self) -> None:
         self.serial = 0
+        self.struck: Counter[str] = Counter()
         self.on_attempt: list[Callable[[Any, str, bytes, int], None]] = []  # owner, run id, step, attempt
         self.on_value: list[Callable[[str, bytes, Any], None]] = []  # run id, step, what the code was given
 
     async def step(self, run_id: str, name: str, script: dict[str, Any]) -> str:
         """Do what the script says; every value is a new one."""
         call = CURRENT.get()
-        assert call is not None
-        attempt: int = call.attempt
+        assert isinstance(call, Call)
+        attempt = call.attempt
         for look in self.on_attempt:
             look(call.live.owned.owner, run_id, name.encode(), attempt)
         if script.get("ms"):
+            self.struck["hanging_step" if script["ms"] >= HANGS_MS else "slow_step"] += 1
             await asyncio.sleep(script["ms"] / 1000)
         self.serial += 1
         if script.get("fatal"):
             raise NonRetriableError(f"{name} {self.serial}")
         if attempt < script.get("fails", 0):
+            self.struck["failing_step"] += 1
             raise ValueError(f"{name} {self.serial}")
-        return f"{name} {self.serial} " + "x" * script.get("size", 0)
+        return f"{name} {self.serial} {'x' * script.get('size', 0)}"
 
     def saw(self, run_id: str, name: str, value: Any) -> Any:
         """Note what the code was given for a step."""
@@ -198,7 +204,7 @@ class Scripts:
             if draw.random() < 0.4:
                 script["ms"] = draw.choice([1, 20, 300, 4_000])
             elif draw.random() < 0.05:
-                script["ms"] = 25_000  # hangs for longer than anybody waits
+                script["ms"] = HANGS_MS  # longer than anybody waits
             if draw.random() < 0.2:
                 script["size"] = draw.choice([10, 700])
             if draw.random() < 0.3:
