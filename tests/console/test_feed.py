@@ -151,6 +151,20 @@ def test_expired_records_are_counted_and_the_rest_is_read(world: World) -> None:
     assert world.lag().missed == 20
 
 
+def test_what_had_arrived_is_kept_when_what_follows_it_expires(world: World) -> None:
+    world.start(FeedLimits(batch_wait_ms=10_000))
+    world.loop.advance(1)
+    for number in range(80):
+        world.cluster.append(TOPICS.events, 0, b'{"name":"a","data":{"n":%d}}' % number)
+        if number == 39:
+            world.loop.advance(1)
+            assert world.count("events") == 0  # on their way into the archive
+    world.cluster.expire(TOPICS.events, 0, 60)
+    world.loop.advance(30)
+    assert world.count("events") == 40 + 20
+    assert world.lag().missed == 20
+
+
 def test_a_log_that_is_shorter_than_what_was_read_is_read_from_its_beginning(world: World) -> None:
     for number in range(40):
         world.cluster.append(TOPICS.events, 0, b'{"name":"a","data":{"n":%d}}' % number)

@@ -219,6 +219,15 @@ def test_what_only_looks_like_an_open_place_is_not(path: Path, where: str) -> No
     assert b'"data"' not in answer.body
 
 
+@pytest.mark.parametrize("header", ["forwarded", "via", "x-forwarded-for", "x-real-ip"])
+def test_what_a_proxy_passed_on_needs_a_key_on_loopback_too(path: Path, header: str) -> None:
+    app = app_of(path, access=Access(api_keys=KeyRing(["k"]), event_keys=KeyRing(["e"])))
+    assert ask(app, "GET", "/v1/runs").status == 200
+    assert ask(app, "GET", "/v1/runs", headers={header: "192.0.2.7"}).status == 401
+    assert ask(app, "GET", "/v1/runs", headers={header: "192.0.2.7", "authorization": "Bearer k"}).status == 200
+    assert ask(app, "POST", "/e/x", headers={header: "192.0.2.7"}, body=EVENT).status == 401
+
+
 def test_events_have_keys_of_their_own(path: Path) -> None:
     app = app_of(path, access=BEYOND)
     assert ask(app, "POST", "/e/event", body=EVENT).status == 200

@@ -72,9 +72,7 @@ class RunProjection:
                 run = gathered.get(life.run_id)
                 if run is None:
                     run = gathered[life.run_id] = _Gathered()
-                    run.known = (
-                        not life.event_ids or life.seq <= seq_max
-                    )  # the record that makes a run names its events
+                    run.known = not life.event_ids or life.seq <= seq_max
                 run.lives.append(life)
                 run.values.append(value)
             if life.seq > seq_max:
