@@ -80,6 +80,10 @@ class Blows:
             left = 1 if kind == "trim" else self._draw.choice([1, 2, 10])
             self._fatal[self._draw.choice(alive).name] = (kind, self._draw.random() < 0.5, left)
 
+    def die_at(self, name: str, kind: str, after: bool, number: int) -> None:
+        """Let a member die at its n-th write of a kind, before or after it."""
+        self._fatal[name] = (kind, after, number)
+
     def dies_before(self, member: Member, what: str) -> bool:
         """Whether the process dies now, before this write."""
         planned = self._fatal.get(member.name)
@@ -168,7 +172,9 @@ class Blows:
     def _partition_standstill(self) -> None:
         cluster, topics = self._simulation.world.cluster, self._simulation.world.topics
         topic = self._draw.choice([topics.changelog, topics.commands, topics.events, topics.snapshots, topics.history])
-        cluster.freeze(topic, self._draw.randrange(self._simulation.plan.partitions), self._draw.choice([0.3, 4.0, 33.0]))
+        cluster.freeze(
+            topic, self._draw.randrange(self._simulation.plan.partitions), self._draw.choice([0.3, 4.0, 33.0])
+        )
 
     def _clock_jump(self) -> None:
         victim = self._victim()
@@ -206,6 +212,12 @@ class Blows:
             position = simulation.inputs.events_position(oracle.number)
             if position:
                 simulation.world.cluster.expire(simulation.world.topics.events, oracle.number, position)
+
+    def _cancel(self) -> None:
+        lives = [life for life in self._simulation.runs.lives.values() if life.alive]
+        if lives and self._simulation.alive():
+            life = self._draw.choice(lives)
+            self._simulation.cancel(life.run_id, life.partition)
 
     def _reload(self) -> None:
         victim = self._victim()

@@ -29,6 +29,7 @@ BLOWS = (
     "stranger_gap",
     "retention",
     "reload",
+    "cancel",
 )
 
 

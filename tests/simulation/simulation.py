@@ -63,6 +63,8 @@ class Simulation:
         self.functions = make_functions(self.scribe)
         self.disks: dict[str, MemoryStores] = {}
         self.calm = False
+        self.skip_expired = False
+        self.cancelled: set[str] = set()
         self._scripts = Scripts(self.draw)
         self._repeatable: list[tuple[dict[str, Any], str, str | None]] = []
         self._make_checkers()
@@ -135,8 +137,9 @@ class Simulation:
         if Violation.raised:
             raise Violation.raised[0]
 
-    def start(self, name: str, *, afresh: bool = False) -> Member:
+    def start(self, name: str, *, afresh: bool = False, skip_expired: bool = False) -> Member:
         """Start a process on the disk of the one that had this name before, if there was one."""
+        self.skip_expired = skip_expired
         old = self.world.members.get(name)
         stores = self.disks.get(name)
         if stores is None or afresh:
@@ -168,6 +171,7 @@ class Simulation:
         )
         means = replace(
             means,
+            skip_expired=self.skip_expired,
             stores=WatchedStores(means.stores, watch),
             partitions=WatchedPartitions(means.partitions, watch),
         )
@@ -270,6 +274,7 @@ class Simulation:
 
     def cancel(self, run_id: str, partition: int) -> None:
         """Have some process tell a run's home to cancel it."""
+        self.cancelled.add(run_id)
         member = self.draw.choice(self.alive())
         self.struck["cancel"] += 1
         home = partition if self.draw.random() < 0.5 else None
@@ -280,7 +285,7 @@ class Simulation:
         self.commands.finish()
         expected = self.inputs.finish(self.sent, self.runs)
         expected.update(self.published.finish(self.plan.partitions))
-        self.liveness.finish(expected, self.sent)
+        self.liveness.finish(expected, self.sent, self.cancelled)
 
     def _restore_afresh(self) -> None:
         """Everybody dies, and a process without a disk must find the very same state (I7)."""

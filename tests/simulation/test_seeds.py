@@ -14,7 +14,7 @@ from tests.simulation.kinds import KINDS
 from tests.simulation.simulation import simulate
 
 CHUNK = 120
-FIXED = range(0, 4 * CHUNK)
+FIXED = range(4 * CHUNK)
 FRESH = 40
 
 

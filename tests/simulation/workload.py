@@ -148,6 +148,7 @@ class Sent:
     given_id: str = ""
     ts_ms: int = 0
     poison: bool = False
+    ends: str = ""  # how its runs must end, where a test knows better than the script
 
 
 class Scripts:
