@@ -37,8 +37,13 @@ class FoundRun(NamedTuple):
     event_name: str
 
 
-def list_runs(archive: sqlite3.Connection, wanted: RunFilter, before: str) -> Iterator[FoundRun]:
-    """Give runs, newest first, those below the run id `before` if there is one; take as many as needed."""
+def list_runs(
+    archive: sqlite3.Connection, wanted: RunFilter, before: str, *, outputs: bool = True
+) -> Iterator[FoundRun]:
+    """Give runs, newest first, those below the run id `before` if there is one; take as many as needed.
+
+    Without `outputs` large outputs are left out, which have to be fetched one by one.
+    """
     conditions, values = _conditions(wanted)
     if before:
         conditions.append("runs.run_id < ?")
@@ -46,7 +51,7 @@ def list_runs(archive: sqlite3.Connection, wanted: RunFilter, before: str) -> It
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     sql = f"SELECT {_COLUMNS}, {_EVENT_NAME} FROM runs {where} ORDER BY runs.run_id DESC"
     for row in archive.execute(sql, values):
-        yield _found(archive, row)
+        yield _found(archive, row, outputs)
 
 
 def _conditions(wanted: RunFilter) -> tuple[list[str], list[Any]]:
@@ -78,7 +83,7 @@ def _conditions(wanted: RunFilter) -> tuple[list[str], list[Any]]:
 def find_run(archive: sqlite3.Connection, run_id: str) -> FoundRun | None:
     """Give one run."""
     row = archive.execute(f"SELECT {_COLUMNS}, {_EVENT_NAME} FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-    return None if row is None else _found(archive, row)
+    return None if row is None else _found(archive, row, True)
 
 
 def read_run_records(archive: sqlite3.Connection, run_id: str) -> list[Lifecycle]:
@@ -87,13 +92,13 @@ def read_run_records(archive: sqlite3.Connection, run_id: str) -> list[Lifecycle
     return split_records(body for (body,) in bodies)
 
 
-def _found(archive: sqlite3.Connection, row: sqlite3.Row) -> FoundRun:
+def _found(archive: sqlite3.Connection, row: sqlite3.Row, outputs: bool) -> FoundRun:
     run = RunRow(*row[: len(COLUMNS)])
     event_ids = [run.event_id] if run.event_id else []
     if run.event_count > 1:
         causes = archive.execute("SELECT event_id FROM run_causes WHERE run_id = ? ORDER BY event_id", (run.run_id,))
         event_ids = [event_id for (event_id,) in causes]
-    if run.output_bytes and not run.output:
+    if outputs and run.output_bytes and not run.output:
         ends = [record for record in read_run_records(archive, run.run_id) if record.kind == "RunEnded"]
         run = msgspec.structs.replace(run, output=ends[-1].output if ends else "")
     return FoundRun(run, event_ids, row["event_name"] or "")

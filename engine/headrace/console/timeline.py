@@ -58,12 +58,11 @@ class Timeline:
     def __init__(self, begin_ms: int, end_ms: int, gaps: Sequence[Gap]) -> None:
         self.begin_ms = begin_ms
         self.end_ms = max(end_ms, begin_ms + 1)
+        active_ms = self.end_ms - begin_ms - sum(gap.end_ms - gap.begin_ms for gap in gaps)
+        gaps = gaps if active_ms > 0 else []  # where nothing but waits is, none of them has to make room
         self.gaps = list(gaps)
-        length_ms = self.end_ms - begin_ms
-        idle_ms = sum(gap.end_ms - gap.begin_ms for gap in gaps)
-        active_ms = length_ms - idle_ms
         share = min(_GAP_SHARE, _GAPS_SHARE_MAX / len(gaps)) if gaps else 0.0
-        per_ms = (1 - share * len(gaps)) / active_ms if active_ms else 0.0
+        per_ms = (1 - share * len(gaps)) / active_ms if gaps else 0.0
         self._moments = [begin_ms]
         self._places = [0.0]
         for gap in gaps:

@@ -113,7 +113,7 @@ class Pages:
         query = _query(request, "status", "function", "event_id", "since", "cursor", "limit")
 
         def ask(archive: sqlite3.Connection) -> tuple[RunList, Lag]:
-            rows, more = take_page(list_runs(archive, wanted, before), limit, lambda _: 0)
+            rows, more = take_page(list_runs(archive, wanted, before, outputs=False), limit, lambda _: 0)
             series = function_queries.count_series(archive, now_ms, span_ms=function_queries.DAY_MS, buckets=_BUCKETS)
             if wanted.functions:
                 series = {name: counts for name, counts in series.items() if name in wanted.functions}
@@ -166,7 +166,9 @@ class Pages:
         query = _query(request, "name", "since", "cursor", "limit")
 
         def ask(archive: sqlite3.Connection) -> EventList:
-            rows, more = take_page(event_queries.list_events(archive, wanted, before), limit, lambda _: 0)
+            rows, more = take_page(
+                event_queries.list_events(archive, wanted, before), limit, lambda event: len(event.body)
+            )
             cursor = f"{rows[-1].event_id}.{rows[-1].number}" if more else None
             started = event_queries.runs_started(archive, [event.event_id for event in rows])
             names = event_queries.event_names(archive, _NAMES_MAX)
@@ -187,7 +189,7 @@ class Pages:
                 return None, lag
             event, reasons = explained
             runs: list[FoundRun] = take_page(
-                list_runs(archive, RunFilter(event_id=event.event_id), ""), 200, lambda _: 0
+                list_runs(archive, RunFilter(event_id=event.event_id), "", outputs=False), 200, lambda _: 0
             )[0]
             return EventShown(event, runs, reasons, now_ms), lag
 
