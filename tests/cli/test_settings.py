@@ -102,9 +102,8 @@ def test_keys_in_a_file_that_others_can_read_are_refused() -> None:
 
 def test_every_option_of_a_node_can_stand_in_the_file() -> None:
     from headrace.cli.dev import dev
-    from headrace.cli.start import start
-
     from headrace.cli.settings import KEYS
+    from headrace.cli.start import start
 
     keys = {key.replace("-", "_") for key in KEYS}
     for command in (dev, start):
