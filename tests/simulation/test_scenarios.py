@@ -128,7 +128,9 @@ def test_a_cancellation_in_the_log_beats_a_timer_that_became_due_while_nobody_ra
         world.start("n0")
         world.until(lambda: not world.live("sim-sleeper"))
         world.pass_time(1.0)
-        assert [life.status for life in world.liveness.history_of(run_id)][-1] == "Cancelled"
+        told = world.liveness.history_of(run_id)
+        assert told[-1].status == "Cancelled"
+        assert "StepEnded" not in [life.kind for life in told], "the nap was over before the cancellation was read"
         asleep.ends = "Cancelled"
 
 
