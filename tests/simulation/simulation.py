@@ -13,7 +13,7 @@ from headrace.adapters.manual_clock import ManualClock
 from headrace.adapters.memory_log import MemoryPartition
 from headrace.adapters.memory_network import CALM, Network
 from headrace.adapters.memory_store import MemoryStores
-from headrace.adapters.seams import Outgoing, Store
+from headrace.adapters.seams import Outgoing, Store, Stores
 from headrace.records.events import HEADER_ID
 from headrace.records.ids import derive_ulid, partition_of
 from headrace.records.rows import Step
@@ -65,6 +65,7 @@ class Simulation:
         self.calm = False
         self.skip_expired = False
         self.cancelled: set[str] = set()
+        self.real_stores: dict[str, Stores] = {}  # by member, where a test wants other ones than those in memory
         self._scripts = Scripts(self.draw)
         self._repeatable: list[tuple[dict[str, Any], str, str | None]] = []
         self._make_checkers()
@@ -172,7 +173,7 @@ class Simulation:
         means = replace(
             means,
             skip_expired=self.skip_expired,
-            stores=WatchedStores(means.stores, watch),
+            stores=WatchedStores(self.real_stores.get(member.name, means.stores), watch),
             partitions=WatchedPartitions(means.partitions, watch),
         )
         return around, means

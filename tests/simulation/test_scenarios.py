@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from time import perf_counter
+
 import pytest
 
 from headrace.adapters.memory_network import Faults
+from headrace.adapters.rocksdb_store import RocksStore, RocksStores
 from headrace.worker.layout import Limits
 from headrace.worker.ownership import State
 from tests.simulation.scene import scene
@@ -187,6 +191,61 @@ def test_an_expired_source_position_stops_the_source_loudly() -> None:
 
 def test_an_expired_source_position_is_skipped_and_counted_if_the_operator_says_so() -> None:
     expired_while_down(skip=True)
+
+
+class TimedStores:
+    """Real stores, and how long it took to close them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._inner = RocksStores(folder)
+        self.wipe = self._inner.wipe
+        self.closed = 0
+        self.seconds = 0.0
+
+    def open(self, partition: int) -> TimedStore:
+        return TimedStore(self._inner.open(partition), self)
+
+
+class TimedStore:
+    """One of them."""
+
+    def __init__(self, inner: RocksStore, stores: TimedStores) -> None:
+        self._inner = inner
+        self._stores = stores
+        self.get, self.scan, self.write, self.snapshot = inner.get, inner.scan, inner.write, inner.snapshot
+
+    def close(self) -> None:
+        began = perf_counter()
+        self._inner.close()
+        self._stores.seconds += perf_counter() - began
+        self._stores.closed += 1
+
+
+def test_sixty_four_stores_are_closed_during_a_rebalance_before_the_group_stops_waiting(tmp_path: Path) -> None:
+    """Method: real stores on a disk; what the closing takes is real time, everything else is virtual."""
+    with scene(partitions=64) as world:
+        disks = {name: TimedStores(tmp_path / name) for name in ("n0", "n1")}
+        world.real_stores.update(disks)
+        world.node("n0")
+        for number in range(150):
+            world.send("steps", key=f"k{number}", steps=THREE)
+        world.pass_time(1.0)
+        joined = world.start("n1")
+        disk = disks["n0"]
+        disk.closed, disk.seconds = 0, 0.0
+        world.until(lambda: joined.running() == 32)
+        world.until(world.world.settled)
+        assert disk.closed == 32
+        leaving = world.world.members["n0"]
+        leaving.stop(lambda: None)
+        world.until(lambda: leaving.stopped)
+        world.until(world.world.settled)
+        disk = disks["n1"]
+        disk.closed, disk.seconds = 0, 0.0
+        joined.stop(lambda: None)
+        world.until(lambda: joined.stopped)
+        assert disk.closed == 64
+        assert disk.seconds < 3.0, "a group waits 3 s for a member to let go"
 
 
 @pytest.mark.parametrize("kind", ["commit", "send", "store", "trim"])
