@@ -36,7 +36,7 @@ class Blows:
             getattr(self, f"_{kind}")()
 
     def _victim(self) -> Member | None:
-        alive = self._simulation.alive()
+        alive = [member for member in self._simulation.alive() if not member.leaving]
         return self._draw.choice(alive) if alive else None
 
     # --- processes that die -------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ class Blows:
     def dies_before(self, member: Member, what: str) -> bool:
         """Whether the process dies now, before this write."""
         planned = self._fatal.get(member.name)
-        if planned is None or planned[0] != what or self._simulation.calm:
+        if planned is None or planned[0] != what or self._simulation.calm or member.leaving:
             return False
         kind, after, left = planned
         self._fatal[member.name] = (kind, after, left - 1)
@@ -99,7 +99,9 @@ class Blows:
     def dies_after(self, member: Member, what: str) -> bool:
         """Whether the process dies now, after this write."""
         planned = self._fatal.get(member.name)
-        if planned is None or planned[0] != what or not planned[1] or planned[2] > 0 or self._simulation.calm:
+        if planned is None or planned[0] != what or not planned[1] or planned[2] > 0:
+            return False
+        if self._simulation.calm or member.leaving:
             return False
         self._struck[f"crash_after_{what}"] += 1
         return True
@@ -119,7 +121,7 @@ class Blows:
 
     def _kill_by_name(self, name: str, disk: str) -> None:
         member = self._simulation.world.members[name]
-        if not member.ended and not self._simulation.calm:
+        if not member.ended and not member.leaving and not self._simulation.calm:
             self.kill(member, disk)
 
     def _disk_damaged(self) -> None:
@@ -158,7 +160,7 @@ class Blows:
         self._struck["join"] += 1
 
     def _leave(self) -> None:
-        alive = [member for member in self._simulation.alive() if not member.memory.frozen]
+        alive = [m for m in self._simulation.alive() if not m.memory.frozen and not m.leaving]
         if len(alive) > 1:
             victim = self._draw.choice(alive)
             victim.stop(lambda: None)

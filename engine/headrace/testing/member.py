@@ -49,6 +49,7 @@ class Member:
         self.clock = clock or ManualClock(world.loop.time)
         self.execution = InProcess(functions, world.loop, self.clock, evict_always, settings or _EXECUTION)
         self.told: list[tuple[str, str]] = []
+        self.leaving = False
         self.stopped = False
         memory, cluster, topics = self.memory, world.cluster, world.topics
         around = Surroundings(
@@ -96,6 +97,7 @@ class Member:
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Leave in good order, and call."""
+        self.leaving = True
 
         def left() -> None:
             self.stopped = True
