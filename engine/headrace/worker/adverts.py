@@ -46,7 +46,6 @@ class Adverts:
         self._appender = appender
         self._tell = tell
         self._reading: Reading | None = None
-        self._mine: dict[int, Advert] = {}
         self.known: dict[int, Advert] = {}
 
     def start(self) -> None:
@@ -84,10 +83,11 @@ class Adverts:
 
     def say(self, advert: Advert) -> None:
         """Publish an advert, if it says anything new."""
-        before = self._mine.get(advert.partition)
-        if before is not None and (before.state, before.lag, before.error) == (advert.state, advert.lag, advert.error):
+        # What stands on the topic counts, not what this node said last: another one may have had the partition since.
+        before = self.known.get(advert.partition)
+        told = (advert.owner, advert.state, advert.lag, advert.error)
+        if before is not None and (before.owner, before.state, before.lag, before.error) == told:
             return
-        self._mine[advert.partition] = advert
         key = _PREFIX + str(advert.partition).encode()
         self._appender.send([Outgoing(self._topic, 0, key, msgspec.json.encode(advert))], _ignore)
 
