@@ -102,12 +102,12 @@ class TestApp:
         self.world.cluster.append(
             self.world.topics.events, partition, json, key_bytes, [(HEADER_ID, event_id.encode())]
         )
-        self.world.advance(0)
+        self._pass(0)
         return event_id
 
     def advance(self, duration: str | int | float | timedelta) -> None:
         """Let time pass: "30m", "1h30m", a timedelta, or seconds."""
-        self.world.advance(parse_duration_ms(duration) / 1000)
+        self._pass(parse_duration_ms(duration) / 1000)
 
     def crash(self) -> None:
         """Kill the process in the middle of everything, and start it again on the same disk."""
@@ -178,6 +178,10 @@ class TestApp:
     def member(self) -> Any:
         """The process that is alive."""
         return self.world.members["kit"]
+
+    def _pass(self, seconds: float) -> None:
+        self.world.advance(seconds)
+        self._ledger.read()  # so that runs of one millisecond are told in the order of what caused them
 
     def _functions(self) -> dict[str, Function]:
         return {function.id: function for app in self._apps for function in app.functions.values()}

@@ -16,6 +16,7 @@ class Ledger:
         self._positions: dict[int, int] = {}
         self._records: dict[str, dict[tuple[int, int], Lifecycle]] = {}  # by run id, then by (partition, seq)
         self._told: dict[str, Told] = {}
+        self._seen: dict[str, int] = {}  # by run id: how many were seen before
         self.verdicts: list[Lifecycle] = []
 
     def read(self) -> None:
@@ -34,6 +35,7 @@ class Ledger:
             return
         known[place] = record
         self._told.pop(record.run_id, None)
+        self._seen.setdefault(record.run_id, len(self._seen))
         if record.kind == "EventVerdict":
             self.verdicts.append(record)
 
@@ -63,5 +65,6 @@ class Ledger:
         """Show one run."""
         return RunView(lambda: self.told(run_id))
 
-    def _age(self, run_id: str) -> tuple[int, str]:
-        return min(record.started_ms or record.at_ms for record in self._records[run_id].values()), run_id
+    def _age(self, run_id: str) -> tuple[int, int]:
+        first_ms = min(record.started_ms or record.at_ms for record in self._records[run_id].values())
+        return first_ms, self._seen[run_id]  # those of one millisecond as they came
