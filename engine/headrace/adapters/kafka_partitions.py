@@ -1,6 +1,7 @@
 """What Kafka knows about its partitions, and trimming them: the seam `Partitions`.
 
-The admin client answers on a thread of its own; each answer is posted to the loop. Nothing here blocks.
+The admin client answers on a thread of its own, bounds are asked for on a few of ours; each answer is posted to the
+loop. Nothing here blocks it.
 
 librdkafka (2.16) sends questions about offsets to the leader that it knows, with the leader's epoch, and learns nothing
 from being refused: after a broker has restarted or a leader has moved it would be refused until its metadata expires, a
@@ -10,19 +11,19 @@ quarter of an hour later. Describing the topic refreshes what it knows, so that 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient
 
 from headrace.adapters.kafka_admin import open_admin, shut_admin
 from headrace.adapters.kafka_loop import ThreadsafeLoop, post
+from headrace.adapters.kafka_offsets import bounds_of, open_offsets
 from headrace.adapters.kafka_settings import KafkaSettings
 
-_EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-_LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_THREADS = 4  # a question for bounds blocks one of them for a millisecond or two
 _LEADER_MOVED = frozenset(
     {
         KafkaError.FENCED_LEADER_EPOCH,
@@ -38,6 +39,8 @@ class KafkaPartitions:
 
     def __init__(self, settings: KafkaSettings, loop: ThreadsafeLoop, *, timeout_ms: int = 10_000) -> None:
         self._client: AdminClient | None = open_admin(settings)
+        self._offsets = open_offsets(settings)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="kafka-offsets")
         self._loop = loop
         self._timeout_s = timeout_ms / 1000
         # Whom to tell, by the number of the question: the client's thread is never left with the last reference to it.
@@ -50,16 +53,18 @@ class KafkaPartitions:
         self._ask(topic, partial(self._ask_bounds, TopicPartition(topic, partition)), done)
 
     def _ask_bounds(self, place: TopicPartition, done: Callable[..., None]) -> None:
-        client, question = self._begin(done)
-        earliest = client.list_offsets({place: _EARLIEST}, request_timeout=self._timeout_s)[place]
-        latest = client.list_offsets({place: _LATEST}, request_timeout=self._timeout_s)[place]
+        _, question = self._begin(done)
 
-        def end(ended: Future[Any]) -> None:
-            problem = earliest.exception() or ended.exception()
-            bounds = None if problem is not None else (int(earliest.result().offset), int(ended.result().offset))
+        def ask() -> None:
+            problem: BaseException | None = None
+            bounds: tuple[int, int] | None = None
+            try:
+                bounds = bounds_of(self._offsets, place.topic, place.partition, self._timeout_s)
+            except (KafkaException, OSError, RuntimeError) as error:
+                problem = error
             self._end(question, problem, bounds)
 
-        earliest.add_done_callback(lambda _: latest.add_done_callback(end))
+        self._threads.submit(ask)
 
     def trim(self, topic: str, partition: int, before: int, done: Callable[[str | None], None]) -> None:
         """Delete every record below the offset `before`; nothing is done where that is gone already."""
@@ -128,6 +133,8 @@ class KafkaPartitions:
         if self._closed and not self._asking and self._client is not None:
             shut_admin(self._client)
             self._client = None
+            self._threads.submit(self._offsets.close)
+            self._threads.shutdown(wait=False)
 
 
 def _leader_moved(problem: BaseException | None) -> bool:

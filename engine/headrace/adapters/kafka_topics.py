@@ -5,27 +5,27 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ConfigResource,
     NewTopic,
-    OffsetSpec,
     ResourceType,
 )
 
 from headrace.adapters.kafka_admin import admin
+from headrace.adapters.kafka_offsets import bounds_of, open_offsets
 from headrace.adapters.kafka_settings import KafkaSettings
 from headrace.adapters.kafka_topic_plans import SEGMENT_BYTES_KEPT, TopicPlan, plan_topics
 from headrace.errors import HeadraceError, LogUnavailable, NotReady
 
 DEFAULT_PARTITIONS = 16
 _AGAIN_S = 0.01
-_LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_THREADS = 8
 _PREFIX = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,199}")
 _DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 
@@ -74,14 +74,19 @@ def ensure_topics(
     """
     _check_arguments(prefix, partitions)
     with admin(settings) as client:
-        topics = _Topics(client, settings.bootstrap, prefix, time.monotonic() + timeout_ms / 1000)
-        return topics.ensure(partitions, default_partitions)
+        offsets = open_offsets(settings, f"{prefix}-readers")
+        try:
+            topics = _Topics(client, offsets, settings.bootstrap, prefix, time.monotonic() + timeout_ms / 1000)
+            return topics.ensure(partitions, default_partitions)
+        finally:
+            offsets.close()
 
 
 class _Topics:
     """One look at the topics, and what it takes to have them all."""
 
-    def __init__(self, client: AdminClient, bootstrap: str, prefix: str, deadline: float) -> None:
+    def __init__(self, client: AdminClient, offsets: Consumer, bootstrap: str, prefix: str, deadline: float) -> None:
+        self._offsets = offsets
         self._bootstrap = bootstrap
         self._deadline = deadline
         self._admin = client
@@ -181,8 +186,15 @@ class _Topics:
         places = [TopicPartition(name, number) for name, count in partitions.items() for number in range(count)]
         while places and time.monotonic() < self._deadline:
             time.sleep(_AGAIN_S)
-            answers = self._ask(self._admin.list_offsets, dict.fromkeys(places, _LATEST))
-            places = [place for place, answer in answers.items() if answer.exception(self._remaining_s()) is not None]
+            with ThreadPoolExecutor(_THREADS) as threads:
+                places = [place for place in threads.map(self._unreadable, places) if place is not None]
+
+    def _unreadable(self, place: TopicPartition) -> TopicPartition | None:
+        try:
+            bounds_of(self._offsets, place.topic, place.partition, min(2.0, max(0.1, self._remaining_s())))
+        except (KafkaException, OSError):
+            return place
+        return None
 
     def _configured(self) -> dict[str, dict[str, str]]:
         resources = [ConfigResource(ResourceType.TOPIC, plan.name) for plan in self._plans]
