@@ -437,10 +437,13 @@ class Liveness:
             if raw is None:
                 return f"partition {number} has never committed"
             _, commands, _, _, events = unpack(raw)
-            for topic, position in ((topics.commands, commands), (topics.events, events.get(number, 0))):
-                partition = self._cluster.topics[topic].partitions[number]
+            places = [(topics.commands, number, commands)]
+            for q in range(number, len(self._cluster.topics[topics.events].partitions), len(self._oracles)):
+                places.append((topics.events, q, events.get(q, 0)))
+            for topic, q, position in places:
+                partition = self._cluster.topics[topic].partitions[q]
                 if any(row is not None for row in partition.rows[max(position - partition.first, 0) :]):
-                    return f"partition {number} has applied {topic} up to {position} of {partition.end}"
+                    return f"partition {number} has applied {topic}[{q}] up to {position} of {partition.end}"
         return ""
 
     def finish(self, expected: dict[str, str], sent: list[Sent], perhaps_cancelled: set[str]) -> None:

@@ -39,6 +39,7 @@ class Plan:
 
     seed: int
     partitions: int
+    events_partitions: int  # the same, or a multiple
     members: int
     seconds: float  # how long events and blows go on
     events: int
@@ -60,9 +61,11 @@ def draw_plan(seed: int) -> Plan:
     blows = {kind: draw.randint(1, 4) for kind in kinds}
     if draw.random() < 0.4:
         blows["crash_at_write"] = draw.choice([3, 10])
+    partitions = draw.choice([1, 2, 3, 4])
     return Plan(
         seed,
-        partitions=draw.choice([1, 2, 3, 4]),
+        partitions=partitions,
+        events_partitions=partitions * draw.choice([1, 1, 2]),
         members=draw.choice([1, 2, 2, 3]),
         seconds=seconds,
         events=draw.choice([5, 15, 30, 45]),

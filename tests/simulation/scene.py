@@ -33,6 +33,7 @@ def scene(
     plan = Plan(
         seed=1,
         partitions=partitions,
+        events_partitions=partitions,
         members=0,
         seconds=0.0,
         events=0,

@@ -57,7 +57,12 @@ class Simulation:
         self.draw = Random(f"world {plan.seed}")
         self.network = Network(plan.seed, plan.faults)
         self.struck = self.network.struck
-        self.world = World(partitions=plan.partitions, network=self.network, limits=plan.limits)
+        self.world = World(
+            partitions=plan.partitions,
+            events_partitions=plan.events_partitions,
+            network=self.network,
+            limits=plan.limits,
+        )
         self.sent: list[Sent] = []
         self.scribe = Scribe()
         self.functions = make_functions(self.scribe)
@@ -216,9 +221,9 @@ class Simulation:
         self, event: dict[str, Any], given_id: str, key: str | None, ts_ms: int = 0, twice: bool = False
     ) -> None:
         world = self.world
-        place = self.draw.randrange(self.plan.partitions)
+        place = self.draw.randrange(self.plan.events_partitions)
         if key is not None:
-            place = partition_of(key.encode(), self.plan.partitions)
+            place = partition_of(key.encode(), self.plan.events_partitions)
         headers: list[tuple[str, bytes | None]] = []
         if twice or self.draw.random() < 0.3:
             header_id = derive_ulid(world.cluster.clock.wall_ms(), b"stranger\0%d" % len(self.sent))
@@ -233,7 +238,7 @@ class Simulation:
             self.struck["event_written_twice"] += 1
 
     def _send_poison(self) -> None:
-        place = self.draw.randrange(self.plan.partitions)
+        place = self.draw.randrange(self.plan.events_partitions)
         offset = self.world.cluster.append(self.world.topics.events, place, self._scripts.poison(), b"poison")
         self.sent.append(Sent("poison", {}, place, offset, poison=True))
         self.struck["poison"] += 1

@@ -72,7 +72,7 @@ class Member:
             memory.reader(),
             cluster.topics[topics.changelog].id,
             cluster.topics[topics.events].id,
-            world.partitions,
+            world.events_partitions,
             False,
             world.new_uuid,
             cluster.network.random.random,

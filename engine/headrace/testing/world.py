@@ -26,11 +26,13 @@ class World:
         self,
         *,
         partitions: int = 4,
+        events_partitions: int | None = None,
         network: Network | None = None,
         limits: Limits | None = None,
         epoch_ms: int | None = None,
     ) -> None:
         self.partitions = partitions
+        self.events_partitions = events_partitions or partitions  # a multiple of it
         self.limits = limits or Limits()
         self.topics = Topics()
         self.loop = VirtualLoop()
@@ -40,7 +42,6 @@ class World:
         self._uuids = 0
         topics = self.topics
         for name in (
-            topics.events,
             topics.commands,
             topics.changelog,
             topics.snapshots,
@@ -48,6 +49,7 @@ class World:
             topics.dead,
         ):
             self.cluster.create_topic(name, partitions)
+        self.cluster.create_topic(topics.events, self.events_partitions)
         for name in (topics.functions, topics.control):
             self.cluster.create_topic(name, 1)
 
