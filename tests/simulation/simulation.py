@@ -288,10 +288,20 @@ class Simulation:
 
     def _judge(self) -> None:
         self.owners.look()
+        self._judge_adverts()
         self.commands.finish()
         expected = self.inputs.finish(self.sent, self.runs)
         expected.update(self.published.finish(self.plan.partitions))
         self.liveness.finish(expected, self.sent, self.cancelled)
+
+    def _judge_adverts(self) -> None:
+        """After a while, every node tells the same of the whole cluster, and the truth."""
+        self.pass_time(5.0)
+        truth = {p: (m.name, "running") for m in self.alive() for p in m.node.owned}
+        for member in self.alive():
+            told = {row.partition: (row.owner, row.state) for row in member.node.partition_rows()}
+            if told != truth or not member.ready()[0]:
+                raise Violation(f"liveness: {member.name} tells {told}, {member.ready()}; in truth {truth}")
 
     def _restore_afresh(self) -> None:
         """Everybody dies, and a process without a disk must find the very same state (I7)."""
