@@ -164,11 +164,7 @@ class InProcess:
         self.loop.call_soon(self._look_drained, owned, done, self.loop.time() + within_ms / 1000)
 
     def _look_drained(self, owned: Owned, done: Callable[[], None], deadline: float) -> None:
-        settled = all(
-            not (live.executing or live.in_flight or live.order) and waits_for_steps_alone(live)
-            for live in owned.live.values()
-        )
-        if settled or self.loop.time() >= deadline:
+        if all(map(_is_settled, owned.live.values())) or self.loop.time() >= deadline:
             self._cut_all(owned)
             done()
         else:
@@ -273,6 +269,13 @@ class InProcess:
             if waiting:
                 self._evict(next(iter(waiting)))
                 return
+
+
+def _is_settled(live: LiveRun) -> bool:
+    """Whether a run may be cut off at a drain without losing what it has just done."""
+    if live.thread is not None and not live.thread.ident:
+        return True  # it waits for a thread and has done nothing: the next owner begins it, perhaps sooner
+    return not (live.executing or live.in_flight or live.order) and waits_for_steps_alone(live)
 
 
 async def _drive(live: LiveRun) -> None:
