@@ -1,0 +1,1 @@
+"""Apps that node processes of the tests run; what they do they witness on disk."""
