@@ -21,6 +21,7 @@ class Blows:
         self._struck = simulation.struck
         self._fatal: dict[str, tuple[str, bool, int]] = {}  # by member: dies at which write, after it, in how many
         self._images: dict[str, dict[int, dict[bytes, bytes]]] = {}
+        self._stopping: set[str] = set()
         self._joined = 0
 
     def schedule(self) -> None:
@@ -77,7 +78,7 @@ class Blows:
         alive = [member for member in self._simulation.alive() if member.name not in self._fatal]
         if alive:
             kind = self._draw.choice(WRITES)
-            left = 1 if kind == "trim" else self._draw.choice([1, 2, 10])
+            left = 1 if kind == "trim" else self._draw.choice([1, 2, 5])
             self._fatal[self._draw.choice(alive).name] = (kind, self._draw.random() < 0.5, left)
 
     def die_at(self, name: str, kind: str, after: bool, number: int) -> None:
@@ -133,11 +134,24 @@ class Blows:
 
     def _zombie(self) -> None:
         victim = self._victim()
-        if victim is not None:
-            victim.memory.freeze(self._draw.uniform(10.5, 16.0))
-            self._struck["zombie"] += 1
-            if not any(not member.memory.frozen for member in self._simulation.alive()):
-                self._join()
+        if victim is None:
+            return
+        self._struck["zombie"] += 1
+        if self._draw.random() < 0.5:
+            self._stopping.add(victim.name)  # in the middle of its next write
+        else:
+            self._stop(victim)
+
+    def _stop(self, victim: Member) -> None:
+        victim.memory.freeze(self._draw.uniform(10.5, 16.0))
+        if all(member.memory.frozen for member in self._simulation.alive()):
+            self._join()
+
+    def written(self, member: Member) -> None:
+        """A process has just written; it may be stopped for longer than its session now."""
+        if member.name in self._stopping and not self._simulation.calm and not member.leaving:
+            self._stopping.discard(member.name)
+            self._stop(member)
 
     def _freeze(self) -> None:
         victim = self._victim()

@@ -59,8 +59,8 @@ def draw_plan(seed: int) -> Plan:
     # A few kinds at a time: what all of them together hide, one or two of them show.
     kinds = draw.sample(BLOWS, draw.randint(1, 7))
     blows = {kind: draw.randint(1, 4) for kind in kinds}
-    if draw.random() < 0.4:
-        blows["crash_at_write"] = draw.choice([3, 10])
+    if draw.random() < 0.6:
+        blows["crash_at_write"] = draw.choice([4, 12])
     partitions = draw.choice([1, 2, 3, 4])
     return Plan(
         seed,

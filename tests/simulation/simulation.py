@@ -337,6 +337,8 @@ class Watch:
     def write_done(self, what: str) -> None:
         if self._simulation.blows.dies_after(self._member, what):
             self._die()
+        if what in ("commit", "send"):
+            self._simulation.blows.written(self._member)
 
     def _die(self) -> None:
         self._simulation.blows.kill(self._member)
