@@ -92,6 +92,19 @@ def test_full_of_code_that_hangs_a_node_commits_no_empty_turns() -> None:
         assert len(world.oracles[0].commits) - before <= 3
 
 
+def test_a_partition_that_leaves_before_all_its_code_is_started_leaves_nothing_behind() -> None:
+    with scene(live_max=2) as world:
+        member = world.node("n0")
+        for _ in range(6):
+            world.send("steps", steps={"s0": {"ms": 3_000}})
+        world.pass_time(0.1)
+        member.crash()
+        member = world.node("n0")  # which finds more runs than it has room for
+        member.stop(lambda: None)
+        world.until(lambda: member.stopped)
+        world.pass_time(1.0)
+
+
 def test_a_partition_that_is_given_back_while_it_drains_runs_again() -> None:
     with scene(limits=Limits(drain_ms=200)) as world:
         member = world.node("n0")

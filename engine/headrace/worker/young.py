@@ -47,6 +47,7 @@ class YoungRuns:
 
     def close(self) -> None:
         """Announce nothing any more."""
+        self._started.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
