@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 from typing import Any
 
 from headrace.adapters.manual_clock import ManualClock
-from headrace.adapters.memory_log import MemoryPartition
 from headrace.adapters.memory_network import CALM, Network
 from headrace.adapters.memory_store import MemoryStores
-from headrace.adapters.seams import Outgoing, Store, Stores
+from headrace.adapters.seams import Stores
 from headrace.records.events import HEADER_ID
 from headrace.records.ids import derive_ulid, partition_of
-from headrace.records.rows import Step
 from headrace.testing import Member, World
 from headrace.worker.node import Means
 from headrace.worker.surroundings import Surroundings
-from tests.simulation import checkers as check
+from tests.simulation import checkers_log, checkers_runs
 from tests.simulation.blows import Blows
 from tests.simulation.oracle import Oracle, Runs, Violation
 from tests.simulation.plan import Plan, draw_plan
@@ -32,6 +29,7 @@ from tests.simulation.seams import (
     WatchedStores,
 )
 from tests.simulation.trace import Trace
+from tests.simulation.watch import Landing, Watch
 from tests.simulation.workload import KEYS, Scribe, Scripts, Sent, event_value, make_functions
 
 REST_S_MAX = 240.0
@@ -82,22 +80,22 @@ class Simulation:
         changelog = cluster.topics[topics.changelog]
         self.oracles = [Oracle(partition) for partition in changelog.partitions]
         self.runs = Runs(self.oracles)
-        self.inputs = check.I1Inputs(self.oracles)
-        self.stores = check.I2Store(self.oracles)
-        self.owners = check.I3Owners(self.oracles)
-        self.outputs = check.I4Outputs(self.oracles, topics, self.runs)
-        self.commands = check.I5Commands(self.oracles, topics, cluster)
-        self.published = check.I6Published(self.outputs, topics, self.runs)
-        self.snapshots = check.I7Snapshots(self.oracles, topics)
-        self.results = check.I10Results(self.runs)
-        self.steps = check.I11Steps(self.oracles, self.runs)
-        self.liveness = check.Liveness(self.oracles, cluster, topics, self.runs)
+        self.inputs = checkers_log.I1Inputs(self.oracles)
+        self.stores = checkers_log.I2Store(self.oracles)
+        self.owners = checkers_log.I3Owners(self.oracles)
+        self.outputs = checkers_runs.I4Outputs(self.oracles, topics, self.runs)
+        self.commands = checkers_log.I5Commands(self.oracles, topics, cluster)
+        self.published = checkers_runs.I6Published(self.outputs, topics, self.runs)
+        self.snapshots = checkers_log.I7Snapshots(self.oracles, topics)
+        self.results = checkers_runs.I10Results(self.runs)
+        self.steps = checkers_runs.I11Steps(self.oracles, self.runs)
+        self.liveness = checkers_runs.Liveness(self.oracles, cluster, topics, self.runs)
         self.scribe.on_attempt.append(self.steps.attempted)
         self.scribe.struck = self.struck
         self.scribe.on_value.append(self.results.saw)
         for topic in (topics.events, topics.commands, topics.history, topics.dead, topics.snapshots):
             for partition in cluster.topics[topic].partitions:
-                partition.followers.append(_Landing(partition, partial(self._landed, topic)))
+                partition.followers.append(Landing(partition, partial(self._landed, topic)))
 
     def _landed(self, topic: str, record: Any) -> None:
         topics = self.world.topics
@@ -320,71 +318,6 @@ class Simulation:
             raise Violation(f"I7: nothing can be restored: {member.ready()}, {self.world.told()[-5:]}")
         if self.liveness.unrest():
             raise Violation(f"I7: the restored world is not at rest: {self.liveness.unrest()}")
-
-
-class Watch:
-    """Who looks over the shoulder of one process. Implements `seams.Watcher`."""
-
-    def __init__(self, simulation: Simulation, member: Member) -> None:
-        self._simulation = simulation
-        self._member = member
-
-    def write_comes(self, what: str) -> None:
-        self._check_alive()
-        if self._simulation.blows.dies_before(self._member, what):
-            self._die()
-
-    def write_done(self, what: str) -> None:
-        if self._simulation.blows.dies_after(self._member, what):
-            self._die()
-        if what in ("commit", "send"):
-            self._simulation.blows.written(self._member)
-
-    def _die(self) -> None:
-        self._simulation.blows.kill(self._member)
-        raise ProcessDied(self._member.name)
-
-    def _check_alive(self) -> None:
-        if self._member.ended:
-            raise ProcessDied(self._member.name)
-
-    def sending(self, batch: Sequence[Outgoing]) -> None:
-        self._simulation.outputs.sending(self._member.name, batch)
-
-    def stored(self, partition: int, store: Store) -> None:
-        self._simulation.stores.stored(self._member.name, partition, store)
-
-    def wiped(self, partition: int) -> None:
-        self._simulation.stores.wiped(self._member.name, partition)
-
-    def trimming(self, topic: str, partition: int, before: int) -> None:
-        topics, world = self._simulation.world.cluster.topics, self._simulation.world
-        snapshots_start = topics[world.topics.snapshots].partitions[partition].start
-        log_start = topics[world.topics.changelog].partitions[partition].start
-        self._simulation.snapshots.trimming(topic, partition, before, snapshots_start, log_start)
-        self._simulation.struck["trim"] += 1
-
-    def code(self, what: str, owner: Any, run_id: str, steps: dict[bytes, Step]) -> None:
-        self._simulation.outputs.code(what, owner, run_id, steps)
-
-    def later(self, seconds: float, callback: Callable[[], object]) -> None:
-        self._member.memory.loop.call_later(seconds, callback)
-
-
-class _Landing:
-    """Tells of every record of a partition, once, when it lands."""
-
-    def __init__(self, partition: MemoryPartition, tell: Callable[[Any], None]) -> None:
-        self._partition = partition
-        self._tell = tell
-        self._next = 0
-
-    def wake(self) -> None:
-        there = self._partition
-        first, self._next = self._next, there.end
-        for row in there.rows[first - there.first :]:
-            if row is not None:
-                self._tell(row)
 
 
 def replay_command(seed: int) -> str:
