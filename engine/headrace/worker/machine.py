@@ -111,16 +111,15 @@ class Machine:
 
     def _start_found(self, found: deque[str]) -> None:
         # Some at a time, and none while there is no room: there may be a million, and the loop has other partitions.
-        if not self.alive:
-            return
         started: list[str] = []
-        while found and len(started) < _START_SLICE and not self._execution.full:
+        while found and len(started) < _START_SLICE and self.alive and not self._execution.full:
             run_id = found.popleft()
             self._start_code(run_id)
             self.overlay.steps.keys(run_id.encode())  # what a new owner finds has an open group as well
             started.append(run_id)
-        self._young.add(started)
-        if found:
+        if self.alive:
+            self._young.add(started)
+        if found and self.alive:
             self._loop.call_later(0 if len(started) == _START_SLICE else _ROOM_S, self._start_found, found)
 
     def drop(self) -> None:
@@ -130,9 +129,8 @@ class Machine:
         self.alive = False
         self.commits.close()
         self.outbox.close()
-        counters = self._around.counters
-        counters.changelog_bytes += self.commits.bytes
-        counters.resends += self.outbox.resends
+        self._around.counters.changelog_bytes += self.commits.bytes
+        self._around.counters.resends += self.outbox.resends
         self.sources.close()
         self._young.close()
         for timer in (
