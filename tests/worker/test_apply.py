@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.adapters.seams import Record
+from headrace.errors import StateCorrupted
 from headrace.records.changelog import LOG_RECORD, Claim
 from headrace.records.commands import ENVELOPE, CancelRun, Envelope
 from headrace.records.dead import HEADER_CODE, HEADER_OFFSET
@@ -164,6 +166,15 @@ def test_a_record_on_the_commands_topic_that_is_none_is_buried() -> None:
         with applying.partition.turn(AT_MS):
             applying.inputs.commands_record(Record(TOPICS.commands, 0, 0, AT_MS, None, value, None))
     assert len(applying.dead()) == 2
+
+
+def test_a_command_of_a_newer_node_is_not_buried_but_stops_the_partition() -> None:
+    applying = Applying()
+    value = b"\x02" + ENVELOPE.encode(Envelope(-1, 0, -1, CancelRun("run", "by hand")))[1:]
+    record = Record(TOPICS.commands, 0, 0, AT_MS, None, value, None)
+    applying.partition.open_turn.open(AT_MS, 9)
+    with pytest.raises(StateCorrupted, match="format version 2"):
+        applying.inputs.commands_record(record)
 
 
 @given(st.lists(st.integers(1, 6), max_size=30))

@@ -43,6 +43,7 @@ from headrace.runs import (
     wake_run,
     wake_step,
 )
+from headrace.worker.honour import VERSIONS_RESERVED
 from headrace.worker.timers import due_of
 from headrace.worker.turn import NONE_BEFORE, OpenTurn
 
@@ -100,6 +101,8 @@ class Inputs:
         try:
             envelope = ENVELOPE.decode(record.value or b"")
         except StateCorrupted as error:
+            if record.value and record.value[0] in VERSIONS_RESERVED:
+                raise  # a newer node's: to bury it would be to lose it, so the partition waits for the upgrade
             self._bury(record, error)
             return
         if envelope.source >= 0:

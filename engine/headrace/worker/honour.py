@@ -17,7 +17,7 @@ from headrace.records.codec import FORMAT_VERSION
 
 NO_CLAIM = -1
 # First bytes that a later format of ours may have; anything else that cannot be read is a stranger's record.
-_VERSIONS_RESERVED = range(FORMAT_VERSION + 1, 32)
+VERSIONS_RESERVED = range(FORMAT_VERSION + 1, 32)
 
 
 class Honour:
@@ -77,6 +77,6 @@ def parse_log_record(value: bytes | None) -> Claim | Chunk | None:
     try:
         return LOG_RECORD.decode(value)
     except StateCorrupted:
-        if value[0] in _VERSIONS_RESERVED:
+        if value[0] in VERSIONS_RESERVED:
             raise
         return None
