@@ -184,3 +184,21 @@ def test_leaving_before_joining_is_answered(world: World) -> None:
     world.membership(f"group.{topic}", "a", topic).leave(lambda: left.append(True))
     assert not left, "called back from inside the call"
     world.until(lambda: bool(left))
+
+
+def test_leaving_is_answered_as_often_as_it_is_asked(world: World) -> None:
+    (node,) = whole_group(world, "a")
+    left: list[str] = []
+
+    def leave_again() -> None:
+        left.append("first")
+        # The member's thread may be about to end just now: it must not take this question with it.
+        node.membership.leave(lambda: left.append("third"))
+        node.membership.leave(lambda: left.append("fourth"))
+
+    node.membership.leave(leave_again)
+    node.membership.leave(lambda: left.append("second"))
+    world.until(lambda: len(left) == 4, "each question is answered")
+    node.membership.leave(lambda: left.append("fifth"))
+    world.until(lambda: len(left) == 5, "and so is one that comes long after")
+    assert left == ["first", "second", "third", "fourth", "fifth"]

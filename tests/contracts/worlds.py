@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -126,11 +127,12 @@ class KafkaWorld:
         self.loop.run_until_complete(self._poll(condition, what, within_s))
 
     def close(self) -> None:
-        for close in reversed(self._closing):
-            close()
-        shut_admin(self._admin)
-        self.loop.run_until_complete(asyncio.sleep(0))
-        self.loop.close()
+        with ExitStack() as rest:  # whatever fails, the rest is closed: else it would fail some later test
+            rest.callback(self.loop.close)
+            rest.callback(lambda: self.loop.run_until_complete(asyncio.sleep(0)))
+            rest.callback(shut_admin, self._admin)
+            for close in self._closing:
+                rest.callback(close)
         assert not self._raised, self._raised
 
     async def _poll(self, condition: Callable[[], bool], what: str, within_s: float) -> None:

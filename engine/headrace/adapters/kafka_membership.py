@@ -62,7 +62,8 @@ class KafkaMembership:
         self._name = name
         self._held: frozenset[int] = frozenset()  # replaced as a whole, by the thread
         self._members: Members | None = None
-        self._left: Callable[[], None] | None = None
+        self._left: list[Callable[[], None]] = []  # the loop's alone
+        self._gone = False  # the loop's alone too: the thread's last breath cannot tell whether it was heard
         self._leaving = threading.Event()
         self._fatal: KafkaError | None = None
         self._thread: threading.Thread | None = None
@@ -81,10 +82,10 @@ class KafkaMembership:
 
     def leave(self, left: Callable[[], None]) -> None:
         """Revoke everything in good order, leave the group at once, then call."""
-        if self._thread is None or (self._leaving.is_set() and not self._thread.is_alive()):
+        if self._thread is None or self._gone:
             self._loop.call_soon(left)
             return
-        self._left = left
+        self._left.append(left)
         self._leaving.set()
 
     def _run(self) -> None:
@@ -105,8 +106,13 @@ class KafkaMembership:
         finally:
             consumer.close()
             self._leaving.wait()
-            assert self._left is not None
-            post(self._loop, self._left)
+            post(self._loop, self._tell_left)
+
+    def _tell_left(self) -> None:
+        self._gone = True
+        left, self._left = self._left, []
+        for callback in left:
+            callback()
 
     def _poll(self, consumer: Consumer, timeout_s: float) -> None:
         try:

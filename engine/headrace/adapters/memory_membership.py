@@ -33,6 +33,7 @@ class MemoryMembership:
         self._revocations = 0  # under way
         self._expelled = False
         self._left: list[Callable[[], None]] | None = None
+        self._gone = False
         # What goes to the group and what comes from it, each in order whatever the delays: every message has a timer,
         # and each timer takes the message at the front.
         self._to_group: deque[Message] = deque()
@@ -53,6 +54,9 @@ class MemoryMembership:
 
     def leave(self, left: Callable[[], None]) -> None:
         """Revoke everything in good order, leave the group at once, then call."""
+        if self._gone:
+            self._cluster.loop.call_soon(self.node.call, left)
+            return
         if self._left is not None:
             self._left.append(left)
             return
@@ -180,6 +184,7 @@ class MemoryMembership:
         self.node.loop.call_later(LEAVE_S, self._tell_left)  # where the group cannot be reached
 
     def _tell_left(self) -> None:
+        self._gone = True
         left, self._left = self._left or [], []
         for callback in left:
             callback()
