@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar
 
-from headrace.records.commands import CancelRun
-from headrace.records.rows import EventId, KnownEvent, Run, Step, Timer
+from headrace.records.commands import Travelling
+from headrace.records.definitions import Definition
+from headrace.records.rows import EventId, Run, Step, Timer
 
 V = TypeVar("V")
 
@@ -91,6 +92,15 @@ class Turn(Protocol):
     @property
     def partition(self) -> int: ...
 
+    @property
+    def partitions(self) -> int:
+        """How many there are."""
+        ...
+
+    def definition(self, function_id: str) -> Definition | None:
+        """What the partition knows of a function; None for one that was removed."""
+        ...
+
     def next_order(self) -> int:
         """A number greater than every one that this partition ever gave before."""
         ...
@@ -119,6 +129,6 @@ class Turn(Protocol):
         """Append an event to the events topic, once; it lands on the partition of `place`."""
         ...
 
-    def command(self, partition: int, command: KnownEvent | CancelRun) -> None:
+    def command(self, partition: int, command: Travelling) -> None:
         """Send a command to another partition, once and in order (or to this one, at once)."""
         ...

@@ -25,13 +25,14 @@ from headrace.records.commands import (
     StepReport,
     Suspended,
 )
-from headrace.records.definitions import encode_definition
+from headrace.records.definitions import Definition, encode_definition
 from headrace.records.history import Kind
 from headrace.records.ids import derive_ulid
 from headrace.records.rows import EventId, KnownEvent, Run, Step, StepState, Timer, TimerKind
 from headrace.routing import Routes
 from headrace.runs import (
     cancel_run,
+    new_start,
     note_code,
     plan_sleep,
     publish_events,
@@ -113,6 +114,7 @@ class PartitionInMemory:
     """Implements `headrace.state.Turn` and `headrace.execution.Owner`."""
 
     partition = 0
+    partitions = 1
 
     def __init__(self, loop: VirtualLoop, execution: InProcess, functions: Iterable[Function], commit_s: float) -> None:
         self.loop = loop
@@ -138,6 +140,10 @@ class PartitionInMemory:
         for definition in definitions:
             self.state.definitions.put(definition.id.encode(), encode_definition(definition))
         self.routes = Routes(definitions)
+        self._definitions = {definition.id: definition for definition in definitions}
+
+    def definition(self, function_id: str) -> Definition | None:
+        return self._definitions.get(function_id)
 
     # --- Owner --------------------------------------------------------------------------------------------------
 
@@ -234,7 +240,7 @@ class PartitionInMemory:
         for command in inputs:
             if type(command) is KnownEvent:
                 for function_id in self.routes.match(command, self.now_ms):
-                    start_run(self, function_id, command)
+                    start_run(self, new_start(self, function_id, command))
             else:
                 _DECISIONS[type(command)](self, command)
         self._fire_timers()

@@ -10,7 +10,7 @@ from headrace.records.definitions import Backoff, Definition, EventTrigger
 from headrace.records.history import Lifecycle
 from headrace.records.rows import Failure, Run, Step, StepOp, TimerKind
 from headrace.records.values import pack_value
-from headrace.runs import start_run, wake_run, wake_step
+from headrace.runs import new_start, start_run, wake_run, wake_step
 from headrace.worker.timers import due_of
 from headrace.worker.turn import RESOLVE, START, STOP
 from tests.turns import Partition, known_event
@@ -33,7 +33,7 @@ class Lives:
     def start(self, number: int = 0) -> str:
         """Begin a run; it is the one that `run_id` names afterwards."""
         with self.partition.turn(self.now_ms) as turn:
-            self.run_id = start_run(turn, FUNCTION.id, known_event(number=number))
+            self.run_id = start_run(turn, new_start(turn, FUNCTION.id, known_event(number=number)))
             self.partition.overlay.steps.open_group(self.run_id.encode())
         return self.run_id
 

@@ -387,8 +387,8 @@ def _(patches: Patches) -> None:
 
 @plant("a new owner does not know which code to start", blows={"crash": 4, "rebalance": 3})
 def _(patches: Patches) -> None:
-    def start_run(turn: Any, function_id: str, event: Any, cause: int = -1) -> str:
-        run_id: str = before(turn, function_id, event, cause)
+    def start_run(turn: Any, start: Any) -> str:
+        run_id: str = before(turn, start)
         turn.state.runs.suspend(run_id.encode(), turn.state.runs.get(run_id.encode()))
         return run_id
 

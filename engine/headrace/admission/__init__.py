@@ -6,5 +6,6 @@ Rules: pure; each stage's state lives in the partition where it decides.
 """
 
 from headrace.admission.event_id import EVENT_ID_WINDOW_MS, first_starts, forget_event_ids
+from headrace.admission.plan import Plan, plan_of
 
-__all__ = ["EVENT_ID_WINDOW_MS", "first_starts", "forget_event_ids"]
+__all__ = ["EVENT_ID_WINDOW_MS", "Plan", "first_starts", "forget_event_ids", "plan_of"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from headrace.records.codec import Packed
-from headrace.records.rows import Failure, KnownEvent
+from headrace.records.rows import Failure, KnownEvent, Row, Start
 
 
 class Command(msgspec.Struct, array_like=True, gc=False, tag_field="t"):
@@ -91,6 +91,66 @@ class CodeMissing(Command, tag=8):
     missing: bool
 
 
+class Answer(Command, tag=13):
+    """What an invoked run came to, for the step that waits for it; `run_id` and `step` are the caller's.
+
+    `failure` as well when a stage dropped what was to be a run: then it names the stage.
+    """
+
+    run_id: str
+    step: bytes
+    child_run_id: str
+    output: bytes | None = None
+    failure: Failure | None = None
+
+
+class InvokeAsked(Command, tag=14):
+    """The code asked to run another function and wait for its result. `data` is JSON; timeout 0: no time-out."""
+
+    run_id: str
+    step: bytes
+    function_id: str
+    data: bytes
+    timeout_ms: int
+
+
+class Wait(Row):
+    """An event that the code waits for: by name, and by a path that is equal on both sides or an expression."""
+
+    event: str
+    match: str = ""
+    expression: str = ""
+
+
+class WaitAsked(Command, tag=15):
+    """The code asked to wait for the first of these events. `since_run`: also those since the run's first event."""
+
+    run_id: str
+    step: bytes
+    waits: list[Wait]
+    timeout_ms: int
+    since_run: bool = False
+
+
+class SignalAsked(Command, tag=16):
+    """The code asked to wait for a signal, which anybody may send by its name."""
+
+    run_id: str
+    step: bytes
+    signal: str
+    timeout_ms: int
+
+
+class StateAsked(Command, tag=17):
+    """The code asked for the keyed state of its function: `verb` is get, set or delete."""
+
+    run_id: str
+    step: bytes
+    verb: str
+    name: str
+    value: bytes | None = None
+
+
 class TimerFired(Command, tag=9):
     """A timer is due."""
 
@@ -109,7 +169,15 @@ AnyCommand = (
     | AnnounceRuns
     | CodeMissing
     | TimerFired
+    | Start
+    | Answer
+    | InvokeAsked
+    | WaitAsked
+    | SignalAsked
+    | StateAsked
 )
+# What goes from one partition to another.
+Travelling = KnownEvent | CancelRun | Start | Answer
 
 
 class Envelope(msgspec.Struct, array_like=True, gc=False):
@@ -121,7 +189,7 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
     source: int
     seq: int
     prev: int
-    command: KnownEvent | CancelRun
+    command: Travelling
     id: str = ""
 
 

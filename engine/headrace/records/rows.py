@@ -78,6 +78,31 @@ class KnownEvent(Row, tag_field="t", tag=1):
     key: bytes | None = None
 
 
+class Reply(Row):
+    """Who waits for a run that was invoked: a step of another run, and the partition where that one lives."""
+
+    partition: int
+    run_id: str
+    step: bytes
+
+
+class Start(Row, tag_field="t", tag=12):
+    """A run that is to be: what routing makes, admission passes from stage to stage, and `runs` begins.
+
+    It is a command, and stands in the rows of the stages that hold it. `stage` is the last one that it has passed, by
+    the numbers of `admission/plan.py`, so that a change of the function's options finds it where it is.
+    """
+
+    function_id: str
+    run_id: str
+    events: list[KnownEvent]
+    accepted_ms: int  # when its event was routed: times in queues count from here
+    stage: int = 0
+    quiet: bool = False  # see Run
+    replies: list[Reply] = []
+    priority_ms: int = 0  # added to its place in a queue: it goes before those that came so much earlier
+
+
 class Run(Row):
     """One live run. Ended runs leave the state; their history stands on the history topic."""
 
@@ -90,6 +115,7 @@ class Run(Row):
     retry_due_ms: int = 0  # the function body is tried again then
     suspended: bool = False  # which table it stands in
     announced: bool = False  # its RunScheduled is on the history topic, see `runs/announce.py`
+    replies: list[Reply] = []
 
 
 class StepState(IntEnum):

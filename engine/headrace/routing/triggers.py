@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.errors import BadDeclaration
 from headrace.expressions import Expression, compile_expression
+from headrace.functions.bindings import event_bindings
 from headrace.records.definitions import Definition
 from headrace.records.rows import KnownEvent
 
@@ -18,18 +19,6 @@ _NAMES_MAX = 4096
 def wildcards(name: str) -> list[str]:
     """List the wildcard patterns that match an event name: `a/b.c` is matched by `a/*` and `a/b.*`."""
     return [name[: i + 1] + "*" for i, character in enumerate(name) if character in "/." and i + 1 < len(name)]
-
-
-def event_bindings(event: KnownEvent) -> dict[str, Any]:
-    """Decode an event to what expressions and user code see."""
-    seen: dict[str, Any] = msgspec.json.decode(event.json)
-    seen["id"] = event.given_id or event.id
-    seen["ts"] = event.ts_ms
-    if seen.get("data") is None:
-        seen["data"] = {}
-    if seen.get("user") is None:
-        seen["user"] = {}
-    return seen
 
 
 class Routes:

@@ -12,7 +12,7 @@ from headrace.runs.code import note_code
 from headrace.runs.publish import publish_events
 from headrace.runs.run_report import take_run_report
 from headrace.runs.sleep import plan_sleep
-from headrace.runs.start import run_id_of, start_run
+from headrace.runs.start import new_start, run_id_of, start_run
 from headrace.runs.step_report import take_step_report
 from headrace.runs.suspend import suspend_run
 from headrace.runs.wake import wake_run, wake_step
@@ -20,6 +20,7 @@ from headrace.runs.wake import wake_run, wake_step
 __all__ = [
     "announce_runs",
     "cancel_run",
+    "new_start",
     "note_code",
     "plan_sleep",
     "publish_events",

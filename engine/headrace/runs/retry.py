@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from headrace.records.definitions import Backoff, Definition, decode_definition
+from headrace.records.definitions import Backoff, Definition
 from headrace.records.rows import Failure
 from headrace.state import Turn
 
@@ -14,8 +14,7 @@ _FALLBACK = Definition("", "", "", [])
 
 def definition_of(turn: Turn, function_id: str) -> Definition:
     """Read the definition that the partition knows; one that was removed meanwhile leaves the defaults."""
-    packed = turn.state.definitions.get(function_id.encode())
-    return decode_definition(packed) if packed is not None else _FALLBACK
+    return turn.definition(function_id) or _FALLBACK
 
 
 def retry_delay_ms(backoff: Backoff, attempt: int, failure: Failure, salt: str) -> int:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from headrace.records.events import RESERVED_PREFIX
 from headrace.records.ids import entropy, ulid_tail, ulid_time
-from headrace.records.rows import KnownEvent, Run
+from headrace.records.rows import KnownEvent, Run, Start
 from headrace.state import Turn
 
 _ENTROPY_CHARACTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -33,17 +33,22 @@ def run_id_of(cause: int, function_id: str, started_ms: int) -> str:
     return ulid_time(started_ms) + ulid_tail(cause ^ _function_entropy(function_id))
 
 
-def start_run(turn: Turn, function_id: str, event: KnownEvent, cause: int = -1) -> str:
-    """Make the run and have its code started; return its id.
+def new_start(turn: Turn, function_id: str, event: KnownEvent, cause: int = -1) -> Start:
+    """Make what becomes a run of the function for this event.
 
     `cause` is the place of the event's record, as 80 bits. A record may bring an id along and stand in the log twice,
     so such an id alone would make one run of two inputs. Without a cause, where the state sees to it that the event is
     there once (by its timer, by the window of its given id), the event's id is it.
     """
-    now_ms = turn.now_ms
     # The time in the id is the event's log time: a cause that is applied again makes the same run.
     run_id = run_id_of(_tail_entropy(event.id) if cause < 0 else cause, function_id, event.at_ms)
-    quiet = event.name in _LIFECYCLE_NAMES
-    turn.state.runs.put(run_id.encode(), Run(function_id, now_ms, [event], quiet=quiet))
+    return Start(function_id, run_id, [event], turn.now_ms, quiet=event.name in _LIFECYCLE_NAMES)
+
+
+def start_run(turn: Turn, start: Start) -> str:
+    """Make the run and have its code started; return its id."""
+    run_id = start.run_id
+    run = Run(start.function_id, turn.now_ms, start.events, quiet=start.quiet, replies=start.replies)
+    turn.state.runs.put(run_id.encode(), run)
     turn.execute(run_id)
     return run_id

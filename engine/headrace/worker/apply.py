@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from headrace.adapters.seams import Record
-from headrace.admission import first_starts, forget_event_ids
+from headrace.admission import Plan, first_starts, forget_event_ids, plan_of
 from headrace.errors import BadRecord, HeadraceError, StateCorrupted
 from headrace.records.commands import (
     ENVELOPE,
@@ -28,11 +28,12 @@ from headrace.records.dead import dead_headers
 from headrace.records.definitions import decode_definition
 from headrace.records.events import HEADER_ID, HEADER_SOURCE, KEY_BYTES_MAX, read_event
 from headrace.records.ids import entropy, is_ulid, partition_of, position_entropy, ulid_tail, ulid_time
-from headrace.records.rows import KnownEvent, Timer, TimerKind, timer_key
+from headrace.records.rows import KnownEvent, Start, Timer, TimerKind, timer_key
 from headrace.routing import Routes
 from headrace.runs import (
     announce_runs,
     cancel_run,
+    new_start,
     note_code,
     plan_sleep,
     publish_events,
@@ -68,11 +69,16 @@ class Inputs:
         self._dead_value_bytes = dead_value_bytes
         self._seeds: dict[int, int] = {}
         self.routes = Routes([])
+        self._plans: dict[str, Plan] = {}
         self._counters = turn.counters
 
     def load_definitions(self) -> None:
         """Compile the triggers of all functions that the partition knows."""
-        self.routes = Routes(decode_definition(packed) for _, packed in self._turn.state.definitions.scan(b""))
+        self._turn.definitions_changed()
+        definitions = [decode_definition(packed) for _, packed in self._turn.state.definitions.scan(b"")]
+        self.routes = Routes(definitions)
+        plans = {definition.id: plan_of(definition) for definition in definitions}
+        self._plans = {function_id: plan for function_id, plan in plans.items() if plan is not None}
 
     def define(self, command: DefineFunction) -> None:
         """Take in a definition, or its removal."""
@@ -89,12 +95,17 @@ class Inputs:
             self._admit(command)
         elif type(command) is DefineFunction:
             self.define(command)
+        elif type(command) is Start:
+            self._start(command)
         else:
             _LOCAL[type(command)](self._turn, command)
         if self._turn.local:
-            local, self._turn.local = self._turn.local, []
-            for own in local:
-                self.command(own)
+            self._apply_local()
+
+    def _apply_local(self) -> None:
+        local, self._turn.local = self._turn.local, []
+        for own in local:
+            self.command(own)
 
     def commands_record(self, record: Record) -> None:
         """Apply a record of the commands topic: once and in order, or the console's as it comes."""
@@ -232,10 +243,19 @@ class Inputs:
         if event.given_id:
             function_ids = first_starts(turn, event, function_ids)
         for function_id in function_ids:
-            self._counters.runs_started += 1
-            run_key = start_run(turn, function_id, event, cause).encode()
-            turn.state.runs.active.fresh.add(run_key)
-            turn.state.steps.open_group(run_key)
+            self._start(new_start(turn, function_id, event, cause))
+        if turn.local:
+            self._apply_local()
+
+    def _start(self, start: Start) -> None:
+        turn = self._turn
+        plan = self._plans.get(start.function_id)
+        if plan is not None and not plan.admit(turn, start):
+            return
+        self._counters.runs_started += 1
+        run_key = start_run(turn, start).encode()
+        turn.state.runs.active.fresh.add(run_key)
+        turn.state.steps.open_group(run_key)
 
     def timer(self, key: bytes) -> None:
         """Apply a due timer; one whose row is gone is nothing."""
@@ -254,6 +274,8 @@ class Inputs:
             self._route(row.event)
         elif row.kind == TimerKind.EVENT_ID_EXPIRY:
             forget_event_ids(turn, due_ms, row.step)
+        if turn.local:
+            self._apply_local()
 
     def _bury(self, record: Record, error: HeadraceError) -> None:
         self._counters.dead_letters += 1

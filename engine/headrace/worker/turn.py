@@ -13,11 +13,12 @@ import msgspec
 
 from headrace.adapters.seams import Outgoing
 from headrace.records.changelog import RowChange
-from headrace.records.commands import ENVELOPE, CancelRun, Envelope
+from headrace.records.commands import ENVELOPE, Envelope, Travelling
+from headrace.records.definitions import Definition, decode_definition
 from headrace.records.events import HEADER_ID, HEADER_SOURCE
 from headrace.records.history import SEQ_BITS, LifecycleWriter
 from headrace.records.ids import partition_of
-from headrace.records.rows import KnownEvent, Step
+from headrace.records.rows import Step
 from headrace.worker.counters import Counters
 from headrace.worker.layout import Topics
 from headrace.worker.overlay import Overlay
@@ -70,7 +71,8 @@ class OpenTurn:
         self.wanted = wanted
         self.now_ms = 0
         self.effects: list[Effect] = []
-        self.local: list[KnownEvent | CancelRun] = []  # commands to oneself, applied in this turn
+        self.local: list[Travelling] = []  # commands to oneself, applied in this turn
+        self._definitions: dict[str, Definition | None] = {}
         self._lifecycle = LifecycleWriter(partition).encode
         self._seq = 0
         self._history: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]] = []
@@ -93,6 +95,18 @@ class OpenTurn:
         for key, row in self._sends:
             outbox.put_new(key, _PACK(row))
         return self.state.take(), self._sends, self.effects
+
+    def definition(self, function_id: str) -> Definition | None:
+        """Return what the partition knows of a function."""
+        known = self._definitions
+        if function_id not in known:
+            packed = self.state.definitions.get(function_id.encode())
+            known[function_id] = None if packed is None else decode_definition(packed)
+        return known[function_id]
+
+    def definitions_changed(self) -> None:
+        """Read definitions from the state again."""
+        self._definitions = {}
 
     def next_order(self) -> int:
         """Return a number greater than any that this partition gave before."""
@@ -148,7 +162,7 @@ class OpenTurn:
         ]
         self._send(OutboxRow(self.topics.events, target, [(key, json, headers)]))
 
-    def command(self, partition: int, command: KnownEvent | CancelRun) -> None:
+    def command(self, partition: int, command: Travelling) -> None:
         """Send a command to another partition, or apply it in this turn if it is this one."""
         if partition == self.partition:
             self.local.append(command)

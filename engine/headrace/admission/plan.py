@@ -1,0 +1,86 @@
+"""Plan: the stages that a function declares, in the one order that all have.
+
+    idempotency → rate limit → debounce → batch → singleton → throttle → home
+
+Each stage decides on the partition of its own key, so a `Start` travels from one to the next; those that decide on the
+same partition are one visit. The last one is the home of the run: the partition of its first keyed concurrency limit,
+which is where the run lives (its slots, its keyed state, its steps).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import Protocol
+
+from headrace.records.definitions import Definition
+from headrace.records.ids import partition_of
+from headrace.records.rows import Start
+from headrace.state import Turn
+
+
+class StageNumber(IntEnum):
+    """The stages in their order. A `Start` carries the number of the last one that it has passed."""
+
+    NONE = 0
+    IDEMPOTENCY = 10
+    RATE_LIMIT = 20
+    DEBOUNCE = 30
+    BATCH = 40
+    SINGLETON = 50
+    THROTTLE = 60
+    HOME = 70
+
+
+class Stage(Protocol):
+    """One gate on the way of a start. Made once for each definition; all state is the partition's."""
+
+    @property
+    def number(self) -> StageNumber: ...
+
+    def place(self, turn: Turn, start: Start) -> bytes | None:
+        """What says on which partition this stage decides about it; None: wherever it is."""
+        ...
+
+    def decide(self, turn: Turn, start: Start) -> bool:
+        """Let it pass now (True); or hold it in a row, or drop it with a verdict (False).
+
+        The start carries this stage's number by now. One that was held goes on when the stage hands it to
+        `turn.command` for its own partition.
+        """
+        ...
+
+
+class Plan:
+    """The stages of one function."""
+
+    __slots__ = ("stages",)
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self.stages = tuple(stages)
+
+    def admit(self, turn: Turn, start: Start) -> bool:
+        """Take a start as far as it gets here; True when it has passed everything, at its home."""
+        for stage in self.stages:
+            if stage.number <= start.stage:
+                continue
+            place = stage.place(turn, start)
+            if place is not None:
+                target = partition_of(place, turn.partitions)
+                if target != turn.partition:
+                    turn.command(target, start)
+                    return False
+            start.stage = stage.number
+            if not stage.decide(turn, start):
+                return False
+        return True
+
+
+# What makes each stage of a definition that declares it, in order. A maker gives None for one that does not.
+MAKERS: list[Callable[[Definition], Stage | None]] = []
+
+
+def plan_of(definition: Definition) -> Plan | None:
+    """Make the plan of a function; None for one that declares no stage, as most do."""
+    stages = [stage for stage in (make(definition) for make in MAKERS) if stage is not None]
+    return Plan(stages) if stages else None

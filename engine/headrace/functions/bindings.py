@@ -1,0 +1,45 @@
+"""Bindings: an event as expressions and user code see it, and keys that are computed from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from headrace.errors import BadRecord
+from headrace.expressions import compile_expression
+from headrace.records.rows import KnownEvent
+
+
+def event_bindings(event: KnownEvent) -> dict[str, Any]:
+    """Decode an event to what expressions and user code see."""
+    seen: dict[str, Any] = msgspec.json.decode(event.json)
+    seen["id"] = event.given_id or event.id
+    seen["ts"] = event.ts_ms
+    if seen.get("data") is None:
+        seen["data"] = {}
+    if seen.get("user") is None:
+        seen["user"] = {}
+    return seen
+
+
+class Key:
+    """The key of a limit: CEL over `event`, compiled; "" is the one key that all events share."""
+
+    __slots__ = ("_expression",)
+
+    def __init__(self, expression: str) -> None:
+        self._expression = compile_expression(expression, variables=("event",), option="key") if expression else None
+
+    def of(self, event: KnownEvent, now_ms: int) -> bytes:
+        """Compute it: the bytes of a text as they are (so a record key and an equal text are one), others as JSON.
+
+        What cannot be computed is null, as a missing field is: all such events share that key.
+        """
+        if self._expression is None:
+            return b""
+        try:
+            value = self._expression.evaluate({"event": event_bindings(event)}, now_ms)
+            return value.encode() if isinstance(value, str) else msgspec.json.encode(value)
+        except (BadRecord, msgspec.MsgspecError, RecursionError, TypeError, ValueError):
+            return b"null"
