@@ -23,6 +23,7 @@ STEPS = b"s"
 TIMERS = b"t"
 EVENT_IDS = b"i"
 EVENT_ID_EXPIRY = b"x"
+BROADCASTS = b"H"  # + the record's key on the functions topic; its value as it stands there
 
 
 class Row(msgspec.Struct, array_like=True, gc=False):
@@ -59,6 +60,7 @@ class Failure(Row):
     stack: str = ""
     retriable: bool = True
     retry_after_ms: int = -1  # >= 0: the user said when, whatever the back-off says
+    run_id: str = ""  # of a step that invoked a run: that run
 
 
 class KnownEvent(Row, tag_field="t", tag=1):
@@ -121,17 +123,21 @@ class Run(Row):
 class StepState(IntEnum):
     """How far a step is."""
 
-    PENDING = 0  # a sleep that is not over, or a call to be tried again at `due_ms`
+    PENDING = 0  # a sleep that is not over, a call to be tried again at `due_ms`, or an answer that has not come
     DONE = 1
     FAILED = 2
 
 
 class StepOp(IntEnum):
-    """What kind of step it is."""
+    """What kind of step it is, and what `output` holds once it is done (as `records.values.pack_value` writes it)."""
 
-    RUN = 0
-    SLEEP = 1
-    SEND_EVENT = 2
+    RUN = 0  # what the callable returned
+    SLEEP = 1  # None
+    SEND_EVENT = 2  # the events' ids
+    WAIT = 3  # {"index": which of the waits, "event": as expressions see it}; None on time-out
+    INVOKE = 4  # what the invoked run returned; its failure else, with its `run_id`
+    SIGNAL = 5  # {"data": what was sent along}; None on time-out
+    STATE = 6  # of get: what is kept under the name, None if there is nothing
 
 
 class Step(Row):
@@ -146,6 +152,17 @@ class Step(Row):
     failure: Failure | None = None
     due_ms: int = 0
     started_ms: int = 0
+
+
+def is_waiting(row: Step) -> bool:
+    """Tell whether nothing can be done about a step before a timer is due or an answer comes.
+
+    An attempt of a callable that is outstanding is no such step, nor one whose result is not committed yet (due -1).
+    """
+    return row.state == StepState.PENDING and (row.due_ms > 0 or (row.due_ms == 0 and row.op in _ANSWERED))
+
+
+_ANSWERED = (StepOp.WAIT, StepOp.INVOKE, StepOp.SIGNAL)
 
 
 class TimerKind(IntEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headrace.records.commands import Suspended
 from headrace.records.history import Kind
-from headrace.records.rows import Step, StepOp, StepState
+from headrace.records.rows import Step, StepOp, is_waiting
 from headrace.runs.announce import announce
 from headrace.state import Turn
 
@@ -18,12 +18,19 @@ def suspend_run(turn: Turn, command: Suspended) -> None:
     waiting: list[Step] = []
     for step in command.waiting:
         row = turn.state.steps.get(run_key + step)
-        if row is None or row.state != StepState.PENDING or not row.due_ms:
+        if row is None or not is_waiting(row):
             return
         waiting.append(row)
     if run.suspended or not waiting:
         return
     announce(turn, command.run_id, run)
     turn.state.runs.suspend(run_key, run)
-    phase = "backing_off" if any(row.op == StepOp.RUN for row in waiting) else "sleeping"
-    turn.history(Kind.RunPhase, command.run_id, run.function_id, phase=phase, due_ms=min(row.due_ms for row in waiting))
+    due_ms = min((row.due_ms for row in waiting if row.due_ms), default=0)
+    turn.history(Kind.RunPhase, command.run_id, run.function_id, phase=_phase(waiting), due_ms=due_ms)
+
+
+def _phase(waiting: list[Step]) -> str:
+    ops = {row.op for row in waiting}
+    if StepOp.RUN in ops:
+        return "backing_off"
+    return "sleeping" if ops == {StepOp.SLEEP} else "waiting"
