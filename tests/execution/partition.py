@@ -98,6 +98,7 @@ class Tables:
         self.definitions: Rows[bytes] = Rows()
         self.event_ids: Rows[EventId] = Rows()
         self.event_id_expiry: Rows[bytes] = Rows()
+        self.broadcasts: Rows[bytes] = Rows()
 
 
 class Lifecycle:
@@ -188,6 +189,9 @@ class PartitionInMemory:
     def publish(self, event_id: str, json_: bytes, key: bytes | None, place: bytes) -> None:
         self.published.append(json.loads(json_))
         self._effects.append(lambda: self._take_event(event_id, json_, key))
+
+    def broadcast(self, key: bytes, value: bytes | None) -> None:
+        raise AssertionError("nobody else would take it in")
 
     def command(self, partition: int, command: Any) -> None:
         raise AssertionError("there is one partition")

@@ -559,3 +559,45 @@ def test_what_is_reported() -> None:
         assert suspended.waiting == [b"a"]
         (report,) = world.submitted(RunReport)
         assert (report.attempt, report.output_json) == (0, '"done"')
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'run_step' was never awaited:RuntimeWarning")
+def test_a_step_that_is_never_awaited_fails_the_run_and_is_named(evict: bool) -> None:
+    load = Counted(1)
+
+    async def body(ctx: Context) -> Any:
+        await ctx.step.run("first", load)
+        ctx.step.run("forgotten", load)
+        return "done"
+
+    with World([function(body)], evict=evict) as world:
+        world.send("order/created")
+        run = world.run()
+        assert (run.status, run.error) == ("Failed", "StepMisuse")
+        assert "'forgotten'" in run.message
+        assert "'first'" not in run.message
+        assert load.calls == 1
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt(), GeneratorExit("g"), SystemExit(3)], ids=repr)
+def test_what_ends_an_interpreter_is_a_failure_like_any_other_in_user_code(evict: bool, raised: BaseException) -> None:
+    step, branch = Counted(raised), Counted(1)
+
+    async def body(ctx: Context) -> Any:
+        if ctx.event.data["where"] == "body":
+            raise raised
+        if ctx.event.data["where"] == "branch":
+
+            async def side() -> None:
+                await ctx.step.run("b", branch)
+                raise raised
+
+            await asyncio.gather(side(), ctx.step.run("a", branch))
+        await ctx.step.run("s", step)
+
+    with World([function(body, retries=1)], evict=evict) as world:
+        for where in ("body", "step", "branch"):
+            world.send("order/created", {"where": where})
+        world.advance(60)
+        assert [run.status for run in world.runs()] == ["Failed"] * 3
+        assert step.calls == 2

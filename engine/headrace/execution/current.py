@@ -16,7 +16,7 @@ CURRENT: ContextVar[LiveRun | Call | None] = ContextVar("headrace_current", defa
 
 
 class _Guarded(Coroutine[Any, Any, Any]):
-    """A branch of user code; `sys.exit()` in it is a failure of the branch, where asyncio would end the loop."""
+    """A branch of user code; what would end the loop, such as `sys.exit()` in it, is a failure of the branch."""
 
     __slots__ = ("_inner",)
 
@@ -26,14 +26,14 @@ class _Guarded(Coroutine[Any, Any, Any]):
     def send(self, value: Any) -> Any:
         try:
             return self._inner.send(value)
-        except SystemExit as error:
-            raise RuntimeError(f"SystemExit: {error}") from error
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
     def throw(self, *error: Any) -> Any:
         try:
             return self._inner.throw(*error)
-        except SystemExit as exit_asked:
-            raise RuntimeError(f"SystemExit: {exit_asked}") from exit_asked
+        except (SystemExit, KeyboardInterrupt) as exit_asked:
+            raise RuntimeError(f"{type(exit_asked).__name__}: {exit_asked}") from exit_asked
 
     def close(self) -> None:
         self._inner.close()
@@ -43,6 +43,14 @@ class _Guarded(Coroutine[Any, Any, Any]):
 
     def __getattr__(self, name: str) -> Any:  # cr_frame and the like, for those who print stacks
         return getattr(self._inner, name)
+
+
+def is_running(task: asyncio.Task[Any] | None) -> bool:
+    """Whether this is called from within the task."""
+    try:
+        return task is not None and asyncio.current_task() is task
+    except RuntimeError:  # no loop is running
+        return False
 
 
 def watch_tasks(loop: asyncio.AbstractEventLoop) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from headrace.adapters.seams import Clock
 from headrace.execution.context import Context
-from headrace.execution.current import CURRENT, watch_tasks
+from headrace.execution.current import CURRENT, is_running, watch_tasks
 from headrace.execution.live_run import LiveRun
 from headrace.execution.rest import waits_for_steps_alone
 from headrace.execution.seams import Owner, Settings
@@ -292,9 +292,9 @@ async def _drive(live: LiveRun) -> None:
             blocking = BlockingSteps(live)
             context = Context(live, blocking)
             result = await call_on_thread(live, (context, blocking) if function.takes_step else (context,))
-    except (KeyboardInterrupt, GeneratorExit):
-        raise
-    except BaseException as error:
+    except BaseException as error:  # also a KeyboardInterrupt: the operator's comes as a signal, never through here
+        if isinstance(error, GeneratorExit) and not is_running(live.main):
+            raise  # nobody raised it: the interpreter clears away a task that will never go on
         live.failed(error)
     else:
         live.returned(result)

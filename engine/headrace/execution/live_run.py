@@ -10,7 +10,7 @@ from headrace.execution.failures import failure_of
 from headrace.execution.order import Order
 from headrace.execution.rest import waits_for_steps_alone
 from headrace.execution.values import pack_output
-from headrace.functions.errors import DuplicateStep, NestedStep
+from headrace.functions.errors import DuplicateStep, NestedStep, StepMisuse
 from headrace.functions.step_ids import STEP_ID_LENGTH_MAX, check_step_id
 from headrace.records.commands import AnyCommand, RunReport, Suspended
 from headrace.records.rows import Failure, Run, Step, StepState, split_step_name, step_name
@@ -67,6 +67,7 @@ class LiveRun:
         "occurrences",
         "order",
         "owned",
+        "promised",
         "recorded",
         "replaying",
         "run",
@@ -92,6 +93,7 @@ class LiveRun:
         self.recorded = {name: _order_of(row) for name, row in steps.items()} if steps else _NOTHING
         self.replaying = len(steps)  # recorded steps that the code has not come to yet
         self.occurrences: dict[str, int] = {}  # how often each step id was asked for
+        self.promised: set[str] = set()  # ids of steps that were called and not awaited yet
         self.calls: dict[bytes, Call] = {}
         self.branches: set[asyncio.Task[Any]] = set()  # tasks that the body created
         self.activity = 0  # grows when a branch begins, ends, or asks for a step
@@ -234,6 +236,9 @@ class LiveRun:
         """Take the value that the body returned."""
         if self.ended:
             return
+        if self.promised:
+            self.failed(_not_awaited(self.promised))
+            return
         try:
             output, output_json = pack_output(value, self.home.settings)
         except Exception as error:  # of our own encoding or of the value's own code, such as a model's
@@ -315,6 +320,16 @@ def _nested(step_id: object, within: Call) -> NestedStep:
         f"the step {step_id!r} was asked for inside the step {within.step_id!r}",
         why="a step is recorded as a whole, so what happens inside it cannot be remembered step by step",
         do=f"ask for {step_id!r} in the function itself, before or after {within.step_id!r}",
+    )
+
+
+def _not_awaited(step_ids: set[str]) -> StepMisuse:
+    named = ", ".join(sorted(map(repr, step_ids)))
+    return StepMisuse(
+        "step_not_awaited",
+        f"the function returned, and these steps were called but never awaited: {named}",
+        why="calling a step of an async function gives a coroutine: without await nothing of it happens",
+        do="write await in front of the call; for several at once: await asyncio.gather(…)",
     )
 
 

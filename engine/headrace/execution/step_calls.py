@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from headrace.execution.callables import Callee
-from headrace.execution.current import CURRENT
+from headrace.execution.current import CURRENT, is_running
 from headrace.execution.failures import failure_of
 from headrace.execution.live_run import HANDED_OVER, Call, LiveRun
 from headrace.execution.values import pack_output
@@ -33,6 +33,7 @@ async def run_step(
 ) -> Any:
     """Run a callable as a step; give its recorded result, or raise StepError when its retries are spent."""
     name = live.take(step_id)
+    live.promised.discard(step_id)
     row = live.memo.get(name)
     if row is not None and row.state != _PENDING and not live.branches and not live.order:
         return _hand_over(live, name, row, step_id, callee)
@@ -58,6 +59,7 @@ async def run_step(
 async def ask_step(live: LiveRun, step_id: str, command: Callable[[str, bytes], AnyCommand]) -> Any:
     """Have the machine do a step (a sleep, events to publish); give its recorded result."""
     name = live.take(step_id)
+    live.promised.discard(step_id)
     row = live.memo.get(name)
     if row is not None and row.state != _PENDING and not live.branches and not live.order:
         return _hand_over(live, name, row, step_id, _AS_RECORDED)
@@ -157,8 +159,10 @@ async def _attempt(call: Call, callee: Callee, function: Any, args: Any, kwargs:
 
 def _is_not_theirs(error: BaseException, call: Call) -> bool:
     """Whether an exception is not a failure of the step's callable, but the way in which its code is ended."""
-    if call.live.ended or isinstance(error, StepMisuse | KeyboardInterrupt | GeneratorExit):
+    if call.live.ended or isinstance(error, StepMisuse):
         return True
+    if isinstance(error, GeneratorExit):
+        return not is_running(call.task)
     # Somebody cancelled the task that the step runs in: a time-out around the step, a TaskGroup, a loser of a race. A
     # CancelledError that comes without that was raised by the callable itself.
     return isinstance(error, asyncio.CancelledError) and call.task is not None and call.task.cancelling() > 0

@@ -46,23 +46,30 @@ class Steps:
 
         Tried again when it raises, as the function's `retries` say. Raises StepError when they are spent.
         """
-        return run_step(self._live, step_id, callee_of(function), function, args, kwargs)
+        return run_step(_promised(self._live, step_id), step_id, callee_of(function), function, args, kwargs)
 
     def sleep(self, step_id: str, duration: str | int | float | timedelta, /) -> Coroutine[Any, Any, None]:
         """Go on after a duration: "30m", "1h30m", a timedelta, or seconds."""
-        return ask_step(self._live, step_id, sleep_command(duration))
+        return ask_step(_promised(self._live, step_id), step_id, sleep_command(duration))
 
     def sleep_until(self, step_id: str, when: datetime | int | float | str, /) -> Coroutine[Any, Any, None]:
         """Go on at a moment: a datetime with its zone, an ISO 8601 text, or milliseconds since 1970."""
-        return ask_step(self._live, step_id, sleep_until_command(when))
+        return ask_step(_promised(self._live, step_id), step_id, sleep_until_command(when))
 
     def send_event(self, step_id: str, events: AnEvent | Sequence[AnEvent], /) -> Coroutine[Any, Any, list[str]]:
         """Publish one event or several, once; give their ids."""
-        return ask_step(self._live, step_id, events_command(events))
+        return ask_step(_promised(self._live, step_id), step_id, events_command(events))
 
     def options(self, *, retries: int | None = None, **unknown: Any) -> StepOptions:
         """Give `run` with options of its own: `ctx.step.options(retries=0).run("charge", charge, card)`."""
         return StepOptions(self._live, read_step_options(retries, unknown))
+
+
+def _promised(live: LiveRun, step_id: str) -> LiveRun:
+    # Nothing happens before the coroutine is awaited: a call without await is found when the function returns.
+    if type(step_id) is str:
+        live.promised.add(step_id)
+    return live
 
 
 class StepOptions:
@@ -86,7 +93,8 @@ class StepOptions:
 
     def run(self, step_id: str, function: Any, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """Call `function(*args, **kwargs)` and record what it returns, with these options."""
-        return run_step(self._live, step_id, callee_of(function), function, args, kwargs, self._retries)
+        callee = callee_of(function)
+        return run_step(_promised(self._live, step_id), step_id, callee, function, args, kwargs, self._retries)
 
 
 def sleep_command(duration: str | int | float | timedelta) -> Callable[[str, bytes], AnyCommand]:
