@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 from headrace.errors import BadDeclaration, BadRequest, NotReady
 from headrace.functions import Event, Function, OnEvent, Retries, declare_function, event_json
 from headrace.functions.declare import check_id
-from headrace.functions.mistakes import nearest
+from headrace.functions.mistakes import nearest, place_of
 
 if TYPE_CHECKING:
     import logging
@@ -81,6 +81,14 @@ class App:
         """
         given = {"trigger": trigger, "triggers": triggers, "name": name, "retries": retries, "on_failure": on_failure}
         options = {option: value for option, value in given.items() if value is not None} | unknown
+        if callable(id):  # @app.function without parentheses: the name below it would become `declare`
+            raise BadDeclaration(
+                "function_id_missing",
+                f"@app.function stands above {getattr(id, '__name__', id)!r} without parentheses",
+                why="a function has an id, under which its runs are kept, and a trigger",
+                do='write @app.function("process-order", trigger="order/created")',
+                where=place_of(id),
+            )
 
         def declare(call: F) -> F:
             declared = declare_function(self.id, id, call, options, self._logger)

@@ -10,7 +10,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from headrace.errors import BadRequest
+from headrace.errors import BadRecord, BadRequest
 from headrace.functions import Event, event_json, event_of
 from headrace.records.rows import KnownEvent
 
@@ -109,3 +109,10 @@ def test_what_is_missing_is_empty(rest: bytes) -> None:
 
 def test_a_key_that_is_no_text_can_still_be_read() -> None:
     assert event_of(known(b'{"name":"x/y"}', key=b"\xff")).key == "\ufffd"
+
+
+def test_data_that_is_no_value_is_refused_with_a_reason() -> None:
+    known = KnownEvent("01ARZ3NDEKTSV4RRFFQ69G5FAV", "a/b", b'{"name":"a/b","data":{"f":1e999}}', 1, 1)
+    with pytest.raises(BadRecord, match="event_data_unreadable") as raised:
+        event_of(known)
+    assert "01ARZ3NDEKTSV4RRFFQ69G5FAV" in raised.value.what

@@ -181,6 +181,7 @@ def test_an_empty_request_is_tolerated(body: bytes) -> None:
         (b"[" * 100_000, "body_not_json"),
         (b'{"name":"a","data":' + b'{"a":' * 100_000, "event_not_json"),
         (b'{"name":"a","data":{"\\ud800":1}}', "event_not_json"),
+        (b'{"name":"a","data":{"f":1e999}}', "event_not_json"),
         (b'[{"name":"a"},{"name":""}]', "event_name_invalid"),
     ],
 )

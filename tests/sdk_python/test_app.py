@@ -117,3 +117,14 @@ def test_declaring_needs_neither_kafka_nor_a_store_nor_an_http_client() -> None:
 def test_an_unknown_name_is_missing_as_in_any_module() -> None:
     with pytest.raises(AttributeError, match="Concurency"):
         headrace.Concurency  # noqa: B018
+
+
+def test_the_decorator_without_parentheses_is_refused_where_it_stands() -> None:
+    app = App("shop")
+    with pytest.raises(BadDeclaration, match="function_id_missing") as raised:
+
+        @app.function  # type: ignore[arg-type]
+        def bare(ctx: object) -> None: ...
+
+    assert "bare" in raised.value.what
+    assert "test_app.py:" in raised.value.where

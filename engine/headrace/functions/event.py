@@ -42,8 +42,16 @@ _DECODER = msgspec.json.Decoder(_Read)
 
 
 def event_of(known: KnownEvent) -> Event:
-    """Give user code the event as it was sent, with its identity and its time."""
-    read = _DECODER.decode(known.json)
+    """Give user code the event as it was sent, with its identity and its time; BadRecord for data without a value."""
+    try:
+        read = _DECODER.decode(known.json)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise BadRecord(
+            "event_data_unreadable",
+            f"the data of the event {known.given_id or known.id} cannot be read: {error}",
+            why="it is JSON by its form, and holds what has no value, such as a number beyond 1e308",
+            do="mend what sends it; numbers of any size can be sent as text",
+        ) from None
     key = None if known.key is None else known.key.decode("utf-8", "replace")
     user = read.user if type(read.user) is dict else {}
     data = {} if read.data is None else read.data

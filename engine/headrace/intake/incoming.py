@@ -63,6 +63,7 @@ def read_events(events: list[bytes], seed: Seed, *, repeatable: bool, key: bytes
 def _read(event: bytes, number: int, seed: Seed, repeatable: bool, key: bytes | None) -> Incoming:
     try:
         fields = read_event(event)
+        msgspec.json.decode(fields.data)  # a number beyond every float is JSON by its form, and no value
         event_id = seeded_id(seed, number)
         given_id = fields.id
         if not given_id and repeatable:
@@ -79,7 +80,7 @@ def _read(event: bytes, number: int, seed: Seed, repeatable: bool, key: bytes | 
             "event_not_json",
             f"event {number}: its data cannot be read: {problem}",
             why="data is a JSON object",
-            do="look for broken escapes in its strings, and for too many levels",
+            do="look for broken escapes in its strings, numbers beyond 1e308, and too many levels",
         ) from None
     if key is None and given_id:
         key = given_id.encode()
