@@ -72,6 +72,11 @@ class State(Protocol):
     def definitions(self) -> Table[bytes]: ...
 
     @property
+    def broadcasts(self) -> Table[bytes]:
+        """What every partition knows beside definitions. Key: as on the functions topic (records/broadcasts.py)."""
+        ...
+
+    @property
     def event_ids(self) -> Table[EventId]: ...
 
     @property
@@ -127,6 +132,13 @@ class Turn(Protocol):
 
     def publish(self, event_id: str, json: bytes, key: bytes | None, place: bytes) -> None:
         """Append an event to the events topic, once; it lands on the partition of `place`."""
+        ...
+
+    def broadcast(self, key: bytes, value: bytes | None) -> None:
+        """Append a record to the functions topic: every partition takes it in, this one too, in a turn to come.
+
+        It may arrive more than once; several of one partition arrive in their order.
+        """
         ...
 
     def command(self, partition: int, command: Travelling) -> None:

@@ -75,6 +75,9 @@ class Rows(Generic[V]):
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, V]]:
         yield from [(key, self.rows[key]) for key in sorted(self.rows) if key.startswith(prefix)]
 
+    def first_keys(self, prefix: bytes, limit: int) -> list[bytes]:
+        return [key for key in self.rows if key.startswith(prefix)][:limit]
+
 
 class RunRows(Rows[Run]):
     """Live runs; which are suspended stands in the row."""

@@ -16,6 +16,7 @@ from headrace.adapters.seams import Record
 from headrace.console.event_rows import EventIds, dead_letter_row, event_row
 from headrace.console.run_projection import RunProjection
 from headrace.errors import BadRecord
+from headrace.records.broadcasts import split_broadcast_key
 from headrace.worker.layout import Topics
 
 _MINUTE_MS = 60_000
@@ -167,7 +168,9 @@ class Projection:
 
     def _change_functions(self, records: Iterable[Record]) -> None:
         for record in records:
-            function_id = (record.key or b"").decode("utf-8", "replace")
+            kind, function_id = split_broadcast_key(record.key or b"")
+            if kind:
+                continue
             if record.value is None:
                 self._archive.execute("DELETE FROM functions WHERE function_id=?", (function_id,))
             else:

@@ -23,11 +23,14 @@ class CancelRun(Command, tag=2):
     reason: str
 
 
-class DefineFunction(Command, tag=3):
-    """A definition as it stands on the functions topic; `definition` is its JSON, or None when it was removed."""
+class Broadcast(Command, tag=3):
+    """A record of the functions topic: a definition, or what else every partition must know (records/broadcasts.py).
 
-    function_id: str
-    definition: bytes | None
+    `value` is None when it was removed.
+    """
+
+    key: bytes
+    value: bytes | None
 
 
 class StepReport(Command, tag=4):
@@ -160,7 +163,7 @@ class TimerFired(Command, tag=9):
 AnyCommand = (
     KnownEvent
     | CancelRun
-    | DefineFunction
+    | Broadcast
     | StepReport
     | SleepAsked
     | EventsAsked

@@ -5,59 +5,22 @@ Everything here is synchronous and deterministic in (state, input, now_ms).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from headrace.adapters.seams import Record
 from headrace.admission import Plan, first_starts, forget_event_ids, plan_of
 from headrace.errors import BadRecord, HeadraceError, StateCorrupted
-from headrace.records.commands import (
-    ENVELOPE,
-    AnnounceRuns,
-    AnyCommand,
-    CancelRun,
-    CodeMissing,
-    DefineFunction,
-    EventsAsked,
-    RunReport,
-    SleepAsked,
-    StepReport,
-    Suspended,
-)
+from headrace.records.broadcasts import split_broadcast_key
+from headrace.records.commands import ENVELOPE, AnyCommand, Broadcast
 from headrace.records.dead import dead_headers
 from headrace.records.definitions import decode_definition
 from headrace.records.events import HEADER_ID, HEADER_SOURCE, KEY_BYTES_MAX, read_event
 from headrace.records.ids import entropy, is_ulid, partition_of, position_entropy, ulid_tail, ulid_time
 from headrace.records.rows import KnownEvent, Start, Timer, TimerKind, timer_key
 from headrace.routing import Routes
-from headrace.runs import (
-    announce_runs,
-    cancel_run,
-    new_start,
-    note_code,
-    plan_sleep,
-    publish_events,
-    start_run,
-    suspend_run,
-    take_run_report,
-    take_step_report,
-    wake_run,
-    wake_step,
-)
+from headrace.runs import new_start, start_run, wake_run, wake_step
+from headrace.worker.dispatch import BROADCASTS, COMMANDS, TIMERS
 from headrace.worker.honour import VERSIONS_RESERVED
 from headrace.worker.timers import due_of
 from headrace.worker.turn import NONE_BEFORE, OpenTurn
-
-_LOCAL: dict[type, Callable[[OpenTurn, Any], None]] = {
-    StepReport: take_step_report,
-    RunReport: take_run_report,
-    SleepAsked: plan_sleep,
-    EventsAsked: publish_events,
-    Suspended: suspend_run,
-    AnnounceRuns: announce_runs,
-    CodeMissing: note_code,
-    CancelRun: cancel_run,
-}
 
 
 class Inputs:
@@ -80,25 +43,31 @@ class Inputs:
         plans = {definition.id: plan_of(definition) for definition in definitions}
         self._plans = {function_id: plan for function_id, plan in plans.items() if plan is not None}
 
-    def define(self, command: DefineFunction) -> None:
-        """Take in a definition, or its removal."""
-        key = command.function_id.encode()
-        if command.definition is None:
-            self._turn.state.definitions.delete(key)
+    def define(self, command: Broadcast) -> None:
+        """Take in a record of the functions topic: a definition, or what else all partitions know; or its removal."""
+        kind, name = split_broadcast_key(command.key)
+        table = self._turn.state.broadcasts if kind else self._turn.state.definitions
+        if command.value is None:
+            table.delete(command.key)
         else:
-            self._turn.state.definitions.put(key, command.definition)
-        self.load_definitions()
+            table.put(command.key, command.value)
+        if not kind:
+            self.load_definitions()
+        elif kind in BROADCASTS:  # a kind of a newer version stays in its row until this node is upgraded
+            BROADCASTS[kind](self._turn, name, command.value)
+            if self._turn.local:
+                self._apply_local()
 
     def command(self, command: AnyCommand) -> None:
         """Apply a command of this process, or one that has passed the order check."""
         if type(command) is KnownEvent:
             self._admit(command)
-        elif type(command) is DefineFunction:
+        elif type(command) is Broadcast:
             self.define(command)
         elif type(command) is Start:
             self._start(command)
         else:
-            _LOCAL[type(command)](self._turn, command)
+            COMMANDS[type(command)](self._turn, command)
         if self._turn.local:
             self._apply_local()
 
@@ -274,6 +243,8 @@ class Inputs:
             self._route(row.event)
         elif row.kind == TimerKind.EVENT_ID_EXPIRY:
             forget_event_ids(turn, due_ms, row.step)
+        elif row.kind in TIMERS:
+            TIMERS[row.kind](turn, row, due_ms)
         if turn.local:
             self._apply_local()
 

@@ -1,7 +1,8 @@
 """Definitions: the functions topic, read by a node and handed to every machine that it runs.
 
-A definition becomes part of a partition's state together with its offset on the topic, so a partition that moves to
-another node forgets nothing, and a node that is behind cannot undo what is known.
+Beside definitions it carries what else all partitions must know (records/broadcasts.py). A record becomes part of a
+partition's state together with its offset on the topic, so a partition that moves to another node forgets nothing, and
+a node that is behind cannot undo what is known.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from functools import partial
 
 from headrace.adapters.seams import Appender, Loop, Outgoing, Partitions, Reader, ReadFailure, Reading, Record
 from headrace.errors import BadRecord
-from headrace.records.commands import DefineFunction
+from headrace.records.broadcasts import split_broadcast_key
+from headrace.records.commands import Broadcast
 from headrace.records.definitions import Definition, decode_definition, encode_definition
 
 _AGAIN_S = 0.5
@@ -27,7 +29,7 @@ class DefinitionsLog:
         reader: Reader,
         partitions: Partitions,
         appender: Appender,
-        defined: Callable[[int, DefineFunction], None],
+        defined: Callable[[int, Broadcast], None],
         tell: Callable[[str, str], None],
     ) -> None:
         self._topic = topic
@@ -41,7 +43,7 @@ class DefinitionsLog:
         self._waiting: list[tuple[int, Callable[[], None]]] = []  # (offset to be reached, whom to call)
         self._closed = False
         self.position = 0
-        self.known: dict[str, tuple[int, bytes | None]] = {}  # function id → (offset, definition or None)
+        self.known: dict[bytes, tuple[int, bytes | None]] = {}  # record key → (offset, value)
 
     def catch_up(self, then: Callable[[], None]) -> None:
         """Read to what is now the end of the topic, and call; go on reading after that."""
@@ -72,15 +74,15 @@ class DefinitionsLog:
             self.position = record.offset + 1
             if record.key is None:
                 continue
-            function_id = record.key.decode("utf-8", "replace")
-            if record.value is not None:
+            kind, _ = split_broadcast_key(record.key)
+            if record.value is not None and not kind:
                 try:
                     decode_definition(record.value)
                 except BadRecord as error:
                     self._tell(error.code, f"{self._topic} offset {record.offset}: {error}")
                     continue
-            self.known[function_id] = (record.offset, record.value)
-            self._defined(record.offset, DefineFunction(function_id, record.value))
+            self.known[record.key] = (record.offset, record.value)
+            self._defined(record.offset, Broadcast(record.key, record.value))
         self._check()
 
     def _failed(self, failure: ReadFailure, text: str) -> None:
@@ -92,10 +94,10 @@ class DefinitionsLog:
             self.position = 0
         self._loop.call_later(_AGAIN_S, self.catch_up, _nothing)
 
-    def in_order(self) -> Iterable[tuple[int, DefineFunction]]:
-        """All definitions by offset, for a machine that starts."""
-        for offset, function_id, value in sorted((o, f, v) for f, (o, v) in self.known.items()):
-            yield offset, DefineFunction(function_id, value)
+    def in_order(self) -> Iterable[tuple[int, Broadcast]]:
+        """All records by offset, for a machine that starts."""
+        for offset, key, value in sorted((o, k, v) for k, (o, v) in self.known.items()):
+            yield offset, Broadcast(key, value)
 
     def publish(
         self, apps: Iterable[str], declared: Mapping[str, Definition], then: Callable[[], None], *, remove: bool
@@ -108,13 +110,14 @@ class DefinitionsLog:
         batch: list[Outgoing] = []
         for function_id, definition in declared.items():
             value = encode_definition(definition)
-            if self.known.get(function_id, (0, None))[1] != value:
+            if self.known.get(function_id.encode(), (0, None))[1] != value:
                 batch.append(Outgoing(self._topic, 0, function_id.encode(), value))
-        for function_id, (_, known) in self.known.items():
-            if known is None or function_id in declared or decode_definition(known).app not in set(apps):
+        for key, (_, known) in self.known.items():
+            kind, function_id = split_broadcast_key(key)
+            if kind or known is None or function_id in declared or decode_definition(known).app not in set(apps):
                 continue
             if remove:
-                batch.append(Outgoing(self._topic, 0, function_id.encode(), None))
+                batch.append(Outgoing(self._topic, 0, key, None))
             else:
                 self._tell(
                     "function_left",

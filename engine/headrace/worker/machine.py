@@ -14,7 +14,7 @@ from functools import partial
 
 from headrace.adapters.seams import Handle
 from headrace.records.changelog import Bookmark
-from headrace.records.commands import AnyCommand, DefineFunction
+from headrace.records.commands import AnyCommand, Broadcast
 from headrace.records.history import SEQ_BITS
 from headrace.records.rows import Positions, Run, Step, StepState, run_key
 from headrace.worker.apply import Inputs
@@ -79,7 +79,7 @@ class Machine:
             watcher.stopped_source,
         )
         self._own: deque[AnyCommand] = deque()  # from executions and from the node
-        self._definitions: deque[tuple[int, DefineFunction]] = deque()
+        self._definitions: deque[tuple[int, Broadcast]] = deque()
         self._snapshot_done: tuple[int, int] | None = None
         self._honoured_seq = 0  # every seq below belongs to a commit that is honoured
         self._pump_asked = False
@@ -170,8 +170,8 @@ class Machine:
             self._own.append(command)
             self._ask_pump()
 
-    def define(self, offset: int, command: DefineFunction) -> None:
-        """Take a definition that stands at this offset of the functions topic, unless it is known."""
+    def define(self, offset: int, command: Broadcast) -> None:
+        """Take the record that stands at this offset of the functions topic, unless it is known."""
         if self.alive and offset >= self.positions.functions:
             self._definitions.append((offset, command))
             self._ask_pump()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from headrace.adapters.seams import Handle, Membership, Outgoing, Partitions, Reader, Stores
 from headrace.errors import HeadraceError
-from headrace.records.commands import ENVELOPE, CancelRun, DefineFunction, Envelope
+from headrace.records.commands import ENVELOPE, Broadcast, CancelRun, Envelope
 from headrace.records.definitions import Definition
 from headrace.worker.adverts import Advert, Adverts
 from headrace.worker.definitions import DefinitionsLog
@@ -167,7 +167,7 @@ class Node:
         for offset, command in self.definitions.in_order():
             machine.define(offset, command)
 
-    def _defined(self, offset: int, command: DefineFunction) -> None:
+    def _defined(self, offset: int, command: Broadcast) -> None:
         for ownership in self.owned.values():
             if ownership.machine is not None:
                 ownership.machine.define(offset, command)
@@ -179,6 +179,11 @@ class Node:
         targets = range(self._around.partitions) if partition is None else [partition]
         value = ENVELOPE.encode(Envelope(-1, 0, -1, CancelRun(run_id, reason), self._means.new_uuid()))
         batch = [Outgoing(self._around.topics.commands, target, None, value) for target in targets]
+        self._around.outbox.send(batch, lambda failed: done(failed is None))
+
+    def broadcast(self, key: bytes, value: bytes, done: Callable[[bool], None]) -> None:
+        """Tell every partition of the cluster (records/broadcasts.py). `done(written)`."""
+        batch = [Outgoing(self._around.topics.functions, 0, key, value)]
         self._around.outbox.send(batch, lambda failed: done(failed is None))
 
     def ready(self) -> tuple[bool, str]:

@@ -259,6 +259,7 @@ class Overlay:
         self.steps = StepRows(store)
         self.timers = TimerRows(store)
         self.definitions: Rows[bytes] = Rows(rows.DEFINITIONS, bytes, store)
+        self.broadcasts: Rows[bytes] = Rows(rows.BROADCASTS, bytes, store)
         self.event_ids: Rows[rows.EventId] = Rows(rows.EVENT_IDS, rows.EventId, store)
         self.event_id_expiry: Rows[bytes] = Rows(rows.EVENT_ID_EXPIRY, bytes, store)
         self.positions: Rows[rows.Positions] = Rows(rows.POSITIONS, rows.Positions, store)
@@ -271,6 +272,7 @@ class Overlay:
             self.steps,
             self.timers,
             self.definitions,
+            self.broadcasts,
             self.event_ids,
             self.event_id_expiry,
             self.positions,

@@ -162,6 +162,10 @@ class OpenTurn:
         ]
         self._send(OutboxRow(self.topics.events, target, [(key, json, headers)]))
 
+    def broadcast(self, key: bytes, value: bytes | None) -> None:
+        """Append a record to the functions topic, for every partition."""
+        self._send(OutboxRow(self.topics.functions, 0, [(key, value, [])]))
+
     def command(self, partition: int, command: Travelling) -> None:
         """Send a command to another partition, or apply it in this turn if it is this one."""
         if partition == self.partition:
