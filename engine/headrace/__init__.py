@@ -12,38 +12,67 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from headrace.app import App
     from headrace.execution.context import Context
+    from headrace.functions.cron_trigger import Cron
     from headrace.functions.errors import DuplicateStep, NestedStep, NonRetriableError, RetryAfterError, StepError
     from headrace.functions.event import Event
+    from headrace.functions.gathering import Batch, Debounce
+    from headrace.functions.limits import Concurrency, RateLimit, Throttle
     from headrace.functions.retries import Backoff, Retries
+    from headrace.functions.selection import CancelOn, Idempotency, Priority, Singleton, Timeouts
     from headrace.functions.triggers import OnEvent
+    from headrace.functions.waits import Wait
 
 __all__ = [
     "App",
     "Backoff",
+    "Batch",
+    "CancelOn",
+    "Concurrency",
     "Context",
+    "Cron",
+    "Debounce",
     "DuplicateStep",
     "Event",
+    "Idempotency",
     "NestedStep",
     "NonRetriableError",
     "OnEvent",
+    "Priority",
+    "RateLimit",
     "Retries",
     "RetryAfterError",
+    "Singleton",
     "StepError",
+    "Throttle",
+    "Timeouts",
+    "Wait",
     "__version__",
 ]
 
 _HOMES = {
     "App": "headrace.app",
     "Backoff": "headrace.functions.retries",
+    "Batch": "headrace.functions.gathering",
+    "CancelOn": "headrace.functions.selection",
+    "Concurrency": "headrace.functions.limits",
     "Context": "headrace.execution.context",
+    "Cron": "headrace.functions.cron_trigger",
+    "Debounce": "headrace.functions.gathering",
     "DuplicateStep": "headrace.functions.errors",
     "Event": "headrace.functions.event",
+    "Idempotency": "headrace.functions.selection",
     "NestedStep": "headrace.functions.errors",
     "NonRetriableError": "headrace.functions.errors",
     "OnEvent": "headrace.functions.triggers",
+    "Priority": "headrace.functions.selection",
+    "RateLimit": "headrace.functions.limits",
     "Retries": "headrace.functions.retries",
     "RetryAfterError": "headrace.functions.errors",
+    "Singleton": "headrace.functions.selection",
     "StepError": "headrace.functions.errors",
+    "Throttle": "headrace.functions.limits",
+    "Timeouts": "headrace.functions.selection",
+    "Wait": "headrace.functions.waits",
 }
 
 

@@ -8,14 +8,34 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import quote, urlsplit
 
 from headrace.errors import BadDeclaration, BadRequest, NotReady
-from headrace.functions import Event, Function, OnEvent, Retries, declare_function, event_json
+from headrace.functions import (
+    Batch,
+    CancelOn,
+    Concurrency,
+    Cron,
+    Debounce,
+    Event,
+    Function,
+    Idempotency,
+    OnEvent,
+    Priority,
+    RateLimit,
+    Retries,
+    Singleton,
+    Throttle,
+    Timeouts,
+    declare_function,
+    event_json,
+)
 from headrace.functions.declare import check_id
 from headrace.functions.mistakes import nearest, place_of
+from headrace.functions.reading import Duration
 
 if TYPE_CHECKING:
     import logging
@@ -24,7 +44,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 AnEvent = Event | Mapping[str, Any]
-Trigger = str | OnEvent
+Trigger = str | OnEvent | Cron
+Shape = Mapping[str, Any]  # a dict with the fields of an option's class
 
 BASE_URL = "http://127.0.0.1:8288"
 TRIES_MAX = 5
@@ -71,15 +92,27 @@ class App:
         trigger: Trigger | Sequence[Trigger] | None = None,
         triggers: Trigger | Sequence[Trigger] | None = None,
         name: str | None = None,
-        retries: int | Retries | Mapping[str, Any] | None = None,
+        retries: int | Retries | Shape | None = None,
         on_failure: Callable[..., Any] | None = None,
+        on_exhausted: str | None = None,
+        concurrency: int | Concurrency | Shape | Sequence[int | Concurrency | Shape] | None = None,
+        throttle: Throttle | Shape | None = None,
+        rate_limit: RateLimit | Shape | None = None,
+        debounce: Duration | Debounce | Shape | None = None,
+        batch: Batch | Shape | None = None,
+        priority: str | Priority | Shape | None = None,
+        singleton: str | Singleton | Shape | None = None,
+        idempotency: str | Idempotency | Shape | None = None,
+        cancel_on: str | CancelOn | Shape | Sequence[str | CancelOn | Shape] | None = None,
+        timeouts: Timeouts | Shape | None = None,
+        start_from: str | int | timedelta | None = None,
         **unknown: Any,
     ) -> Callable[[F], F]:
         """Declare the function below: `async def f(ctx)`, `def f(ctx)`, or either with (ctx, step).
 
         The function itself stays as it is and may be called. Raises BadDeclaration, naming its file and line.
         """
-        given = {"trigger": trigger, "triggers": triggers, "name": name, "retries": retries, "on_failure": on_failure}
+        given = {name: value for name, value in locals().items() if name not in ("self", "id", "unknown")}
         options = {option: value for option, value in given.items() if value is not None} | unknown
         if callable(id):  # @app.function without parentheses: the name below it would become `declare`
             raise BadDeclaration(

@@ -63,7 +63,7 @@ def test_a_mistake_names_the_place_the_reason_and_the_remedy() -> None:
     assert not app.functions
 
 
-@pytest.mark.parametrize("option", ["concurrency", "throttle", "debounce", "rate_limit", "cancel_on", "idempotency"])
+@pytest.mark.parametrize("option", ["history"])
 def test_what_this_version_does_not_keep_is_refused(option: str) -> None:
     async def process(ctx: Context) -> None: ...
 

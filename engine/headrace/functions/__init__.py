@@ -1,4 +1,4 @@
-"""What a user declares: functions, their triggers and retries, the events they send; checked before anything starts.
+"""What a user declares: functions with their options, the events they send; checked before anything starts.
 
 In:    what stands in the user's files: callables, options, events, step ids.
 Out:   `Function` with its definition for the log; `BadDeclaration` in four parts with the user's file and line.
@@ -6,17 +6,32 @@ Rules: pure. An option that is not known, or not there yet, is refused and never
        checked here too, because the same rules hold wherever they are typed.
 """
 
+from headrace.functions.cron_trigger import Cron
 from headrace.functions.declare import Function, declare_function
 from headrace.functions.event import Event, event_json, event_of
+from headrace.functions.gathering import Batch, Debounce
+from headrace.functions.limits import Concurrency, RateLimit, Throttle
 from headrace.functions.retries import Backoff, Retries
+from headrace.functions.selection import CancelOn, Idempotency, Priority, Singleton, Timeouts
 from headrace.functions.triggers import OnEvent
 
 __all__ = [
     "Backoff",
+    "Batch",
+    "CancelOn",
+    "Concurrency",
+    "Cron",
+    "Debounce",
     "Event",
     "Function",
+    "Idempotency",
     "OnEvent",
+    "Priority",
+    "RateLimit",
     "Retries",
+    "Singleton",
+    "Throttle",
+    "Timeouts",
     "declare_function",
     "event_json",
     "event_of",

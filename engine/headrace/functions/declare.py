@@ -10,7 +10,7 @@ from typing import Any
 
 from headrace.errors import BadDeclaration
 from headrace.functions.mistakes import place_of
-from headrace.functions.options import check_options
+from headrace.functions.options import check_options, read_flow
 from headrace.functions.retries import read_retries
 from headrace.functions.triggers import read_triggers
 from headrace.records.definitions import Definition, EventTrigger
@@ -151,8 +151,18 @@ def _function(
             do='write trigger="order/created", or a list',
             where=where,
         )
-    triggers = read_triggers(given[0], where)
+    triggers, crons = read_triggers(given[0], where)
+    flow = read_flow(options, where)
+    if "start_from" in flow and not triggers:
+        raise BadDeclaration(
+            "option_invalid",
+            f"the function {function_id!r} has start_from={flow['start_from']!r} and is started by Cron alone",
+            why="start_from takes events that are in the log already, and the function takes none",
+            do='leave it out, or see Cron(…, catch_up="all")',
+            where=where,
+        )
+    retries, backoff = read_retries(options.get("retries"), where)
     definition = Definition(
-        f"{app_id}-{function_id}", app_id, name, triggers, *read_retries(options.get("retries"), where)
+        f"{app_id}-{function_id}", app_id, name, triggers, retries=retries, backoff=backoff, crons=crons, **flow
     )
     return Function(definition.id, app_id, call, is_async, takes_step, definition, where, logger)

@@ -1,46 +1,75 @@
-"""The options of a function: those there are, those to come, and what people type instead."""
+"""The options of a function: those there are, and what people type instead."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from headrace.errors import BadDeclaration
+from headrace.expressions import format_duration
+from headrace.functions.gathering import read_batch, read_debounce
+from headrace.functions.limits import read_concurrency, read_rate_limit, read_throttle
 from headrace.functions.mistakes import nearest
+from headrace.functions.reading import invalid, read_choice, read_duration_ms
+from headrace.functions.selection import (
+    read_cancel_on,
+    read_idempotency,
+    read_priority,
+    read_singleton,
+    read_timeouts,
+)
 
-AVAILABLE = ("name", "trigger", "triggers", "retries", "on_failure")
-# Part of the public interface, and not in this version. Refused: a limit that is silently not kept does harm.
-LATER = (
-    "concurrency",
-    "throttle",
-    "rate_limit",
-    "debounce",
-    "batch",
-    "priority",
-    "singleton",
-    "idempotency",
-    "cancel_on",
-    "timeouts",
+# What `read_flow` reads, in the order of the stages that a start passes; each goes into the definition under its name.
+_READERS = {
+    "idempotency": read_idempotency,
+    "rate_limit": read_rate_limit,
+    "debounce": read_debounce,
+    "batch": read_batch,
+    "singleton": read_singleton,
+    "throttle": read_throttle,
+    "concurrency": read_concurrency,
+    "priority": read_priority,
+    "cancel_on": read_cancel_on,
+    "timeouts": read_timeouts,
+}
+AVAILABLE = (
+    "name",
+    "trigger",
+    "triggers",
+    "retries",
+    "on_failure",
+    *_READERS,
     "on_exhausted",
     "start_from",
     "middleware",
-    "history",
 )
+# Part of the public interface, and not in this version. Refused: an option that is silently not kept does harm.
+LATER = ("history",)
+ON_EXHAUSTED = ("fail", "park")
 _ALIASES = {
-    "max_runtime": "timeouts.finish",
-    "timeout": "timeouts.finish",
-    "max_duration": "timeouts.finish",
-    "start_timeout": "timeouts.start",
-    "ttl": "timeouts.start",
+    "max_runtime": 'timeouts=Timeouts(finish="5m")',
+    "timeout": 'timeouts=Timeouts(finish="5m")',
+    "max_duration": 'timeouts=Timeouts(finish="5m")',
+    "execution_timeout": 'timeouts=Timeouts(finish="5m")',
+    "finish": 'timeouts=Timeouts(finish="5m")',
+    "start_timeout": 'timeouts=Timeouts(start="5m")',
+    "schedule_timeout": 'timeouts=Timeouts(start="5m")',
+    "ttl": 'timeouts=Timeouts(start="5m")',
     "event": "trigger",
     "events": "triggers",
     "on": "trigger",
-    "cron": "triggers",
+    "on_event": "trigger",
+    "cron": 'trigger=Cron("0 9 * * *")',
+    "crons": 'trigger=Cron(["0 9 * * *"])',
+    "schedule": 'trigger=Cron("0 9 * * *")',
+    "timezone": 'trigger=Cron("0 9 * * *", timezone="Europe/Berlin")',
     "max_attempts": "retries",
     "max_retries": "retries",
     "attempts": "retries",
     "retry": "retries",
-    "backoff": "retries",
+    "backoff": 'retries=Retries(3, backoff=Backoff("exponential", base="1s"))',
     "batch_events": "batch",
+    "batch_size": "batch",
     "ratelimit": "rate_limit",
     "cancel": "cancel_on",
     "cancellation": "cancel_on",
@@ -48,6 +77,10 @@ _ALIASES = {
     "failure": "on_failure",
     "limit": "concurrency",
     "max_concurrency": "concurrency",
+    "parallelism": "concurrency",
+    "idempotency_key": "idempotency",
+    "dedupe": "idempotency",
+    "unique": "singleton",
     "fn_name": "name",
     "title": "name",
 }
@@ -68,10 +101,42 @@ def check_options(names: Iterable[str], where: str) -> None:
             raise _unknown(name, where)
 
 
+def read_flow(options: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Read the options that decide when a run starts and ends, as fields of the definition."""
+    flow = {name: read(options[name], where) for name, read in _READERS.items() if options.get(name) is not None}
+    if options.get("on_exhausted") is not None:
+        aliases = {"pause": "park", "wait": "park", "stop": "fail"}
+        flow["on_exhausted"] = read_choice(options["on_exhausted"], ON_EXHAUSTED, "on_exhausted", where, aliases)
+    if options.get("start_from") is not None:
+        flow["start_from"] = _read_start_from(options["start_from"], where)
+    return flow
+
+
+def _read_start_from(value: object, where: str) -> str:
+    """Read how far back in the log a new function's events begin: a time ("30d"), or an offset."""
+    if type(value) is int:
+        if value >= 0:
+            return str(value)
+        raise invalid(
+            f"start_from is {value}",
+            "a number is an offset, counted from 0 in every partition",
+            'write start_from=0, or start_from="30d" for a time',
+            where,
+        )
+    if isinstance(value, float) or (isinstance(value, str) and value.isdecimal()):
+        raise invalid(
+            f"start_from is {value!r}",
+            "a time has units, and an offset is a whole number",
+            f'write start_from="{int(float(value))}s" for a time, or start_from={int(float(value))} for an offset',
+            where,
+        )
+    return format_duration(read_duration_ms(value, "start_from", where))
+
+
 def _unknown(name: str, where: str) -> BadDeclaration:
     meant = nearest(name, (*AVAILABLE, *LATER), _ALIASES)
     do = f"did you mean {meant}?" if meant else "remove it"
-    if meant.partition(".")[0] in LATER:
+    if meant in LATER:
         do += " (it is not in this version)"
     return BadDeclaration(
         "option_unknown",

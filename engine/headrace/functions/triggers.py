@@ -1,4 +1,4 @@
-"""Triggers: which events start a function."""
+"""Triggers: which events start a function, and which cron lines."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 
 from headrace.errors import BadDeclaration
-from headrace.expressions import compile_expression
-from headrace.records.definitions import EventTrigger
+from headrace.functions.cron_trigger import Cron, looks_like_cron, read_cron
+from headrace.functions.reading import read_expression
+from headrace.records.definitions import CronTrigger, EventTrigger
 from headrace.records.events import NAME_LENGTH_MAX
 
 TRIGGERS_MAX = 20
@@ -25,44 +26,60 @@ class OnEvent:
     if_: str | None = None
 
 
-def read_triggers(value: object, where: str) -> list[EventTrigger]:
-    """Read the option `trigger` (or `triggers`): a name, an `OnEvent`, or a list of these."""
+def read_triggers(value: object, where: str) -> tuple[list[EventTrigger], list[CronTrigger]]:
+    """Read the option `trigger` (or `triggers`): a name, an `OnEvent`, a `Cron`, or a list of these."""
     declared = list(value) if isinstance(value, list | tuple) else [value]
-    if not declared or len(declared) > TRIGGERS_MAX:
+    triggers: list[EventTrigger] = []
+    crons: list[CronTrigger] = []
+    for one in declared:
+        if isinstance(one, Cron):
+            crons += [cron for cron in read_cron(one, where) if cron not in crons]
+        else:
+            trigger = _read_trigger(one, where)
+            if trigger not in triggers:
+                triggers.append(trigger)
+    if not declared or max(len(declared), len(triggers) + len(crons)) > TRIGGERS_MAX:
         raise BadDeclaration(
             "triggers_invalid",
-            f"the function has {len(declared)} triggers",
+            f"the function has {max(len(declared), len(triggers) + len(crons))} triggers",
             why=f"a function has 1 to {TRIGGERS_MAX}",
             do='write trigger="order/created"',
             where=where,
         )
-    triggers: list[EventTrigger] = []
-    for one in declared:
-        trigger = _read_trigger(one, where)
-        if trigger not in triggers:
-            triggers.append(trigger)
-    return triggers
+    lines = [(cron.line, cron.timezone) for cron in crons]
+    twice = next((line for place, (line, zone) in enumerate(lines) if (line, zone) in lines[:place]), None)
+    if twice is not None:
+        raise BadDeclaration(
+            "triggers_invalid",
+            f"the function has two Cron triggers with the line {twice!r}, which differ in their options",
+            why="both would start it at the same time",
+            do="keep one of them",
+            where=where,
+        )
+    return triggers, crons
 
 
 def _read_trigger(value: object, where: str) -> EventTrigger:
     if isinstance(value, str):
+        if looks_like_cron(value):
+            raise BadDeclaration(
+                "trigger_invalid",
+                f"a trigger's event name is {value!r}, which is a cron line",
+                why="a text is the name of an event",
+                do=f"write trigger=Cron({value!r})",
+                where=where,
+            )
         value = OnEvent(value)
     if not isinstance(value, OnEvent):
         raise BadDeclaration(
             "trigger_invalid",
             f"a trigger is {value!r} ({type(value).__name__})",
-            why="a trigger is an event's name, or OnEvent(name, if_=…)",
+            why="a trigger is an event's name, OnEvent(name, if_=…) or Cron(line)",
             do='write trigger="order/created", or trigger=OnEvent("order/created", if_="event.data.total > 100")',
             where=where,
         )
     _check_name(value.name, where)
-    if not value.if_:
-        return EventTrigger(value.name)
-    try:
-        compile_expression(value.if_, variables=("event",), option="if_")
-    except BadDeclaration as error:
-        raise BadDeclaration(error.code, error.what, why=error.why, do=error.do, where=where) from None
-    return EventTrigger(value.name, value.if_)
+    return EventTrigger(value.name, read_expression(value.if_ or None, "if_", where))
 
 
 def _check_name(name: object, where: str) -> None:
