@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from headrace.cli.loading import Loader
+from headrace.cli.stopping import interruptible
 from headrace.errors import BadDeclaration
 
 APP = """
@@ -106,6 +108,45 @@ def test_what_is_not_there_names_what_is_nearest() -> None:
     assert "nothing is a int, no App" in refused("orders.py:nothing").what
     write("empty.py", "")
     assert refused("empty.py").what == "empty.py holds no App"
+
+
+def test_a_module_that_is_not_there_names_the_nearest_where_it_was_looked_for() -> None:
+    write("shop/__init__.py", "")
+    write("shop/parts/__init__.py", "")
+    write("shop/parts/models.py", app())
+    assert "Did you mean 'shop.parts.models'?" in refused("shop.parts.mode:app").what
+    assert "Did you mean 'shop.parts'?" in refused("shop.prts.models").what
+    assert "Did you mean 'shop'?" in refused("shp.parts.models").what
+    # What they have in common is no likeness.
+    assert "Did you mean" not in refused("shop.parts.xyzzy").what
+
+
+@pytest.mark.parametrize("target", ["", ":app", ".app", "..:app"])
+def test_a_name_that_is_none_is_told_as_one(target: str) -> None:
+    write("app.py", app())
+    assert refused(target).code == "app_not_found"
+
+
+@pytest.mark.parametrize("raised", ["KeyboardInterrupt", "KeyboardInterrupt('no')", "GeneratorExit", "SystemExit"])
+def test_what_would_end_the_process_is_a_failure_like_any_other(raised: str) -> None:
+    write("app.py", app())
+    loader = Loader(["app.py"])
+    loader.load()
+    old = sys.modules["app"]
+    path = write("app.py", f"x = 1\nraise {raised}\n" + app())
+    with pytest.raises(BadDeclaration) as caught:
+        loader.load()
+    assert (caught.value.code, caught.value.where) == ("app_unloadable", f"{path}:2")
+    assert raised.partition("(")[0] in caught.value.what
+    assert sys.modules["app"] is old
+
+
+def test_a_ctrl_c_while_a_module_is_loaded_is_no_failure_of_it() -> None:
+    write("app.py", "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nfor _ in range(10**9): pass\n")
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        Loader(["app.py"]).load()
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_syntax_error_is_told_with_file_and_line() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import linecache
+import pkgutil
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,8 @@ from types import ModuleType
 from typing import Protocol
 from zlib import crc32
 
-from headrace.cli.nearest import did_you_mean
+from headrace.cli.nearest import did_you_mean, nearest
+from headrace.cli.stopping import Interrupted
 from headrace.errors import BadDeclaration, HeadraceError
 from headrace.functions import Function
 
@@ -81,16 +83,29 @@ class Loader:
         try:
             if place.endswith(".py") or "/" in place or (self._folder / place).is_file():
                 return self._import_file(target, (self._folder / place).resolve())
+            if not place or place.startswith("."):
+                raise _not_found(target or "''", f"{place!r} is no module's name" if place else "the name is empty")
             _put_first(self._folder)
             return importlib.import_module(place)
-        except HeadraceError:
+        except (HeadraceError, Interrupted):
             raise
         except ModuleNotFoundError as problem:
             if problem.name is not None and (place == problem.name or place.startswith(problem.name + ".")):
-                raise _not_found(target, f"no module {problem.name!r} was found from {self._folder}") from None
+                near = self._neighbour(problem.name)
+                what = f"no module {problem.name!r} was found from {self._folder}."
+                raise _not_found(target, f"{what} Did you mean {near!r}?" if near else what) from None
             raise self._unimportable(target, problem) from problem
-        except (Exception, SystemExit) as problem:
+        # Whatever a module raises is its failure: SystemExit and KeyboardInterrupt would end the node in silence.
+        except BaseException as problem:
             raise self._unimportable(target, problem) from problem
+
+    def _neighbour(self, missing: str) -> str:
+        """Find the module most like the missing one where that was looked for, "" if none is like it."""
+        parent, dot, last = missing.rpartition(".")
+        # Behind the folder come Python's own and what is installed: nobody means those.
+        places = getattr(sys.modules.get(parent), "__path__", ()) if parent else [str(self._folder)]
+        near = nearest(last, [found.name for found in pkgutil.iter_modules(places)])
+        return f"{parent}{dot}{near}" if near else ""
 
     def _import_file(self, target: str, path: Path) -> ModuleType:
         if not path.is_file():

@@ -30,7 +30,7 @@ from headrace.cli.plan import Plan
 from headrace.cli.processes import stop_with_parent
 from headrace.cli.reloading import FileWatch
 from headrace.cli.restoring import RestoreWatch, standing_of
-from headrace.cli.stopping import Stop, aside, leave
+from headrace.cli.stopping import Stop, aside, interruptible, leave
 from headrace.errors import BadDeclaration, HeadraceError, LogUnavailable, NotReady
 from headrace.functions import Function
 
@@ -50,7 +50,8 @@ def serve(plan: Plan) -> int:
     # Functions that send events by HTTP send them here, unless they are told otherwise.
     os.environ.setdefault("HEADRACE_URL", plan.local_url)
     loader = Loader(plan.targets)
-    loaded = loader.load()
+    with interruptible():
+        loaded = loader.load()
     with ExitStack() as held:
         bound = held.enter_context(closing(take_port(plan.host, plan.port))) if plan.http else None
         folder = held.enter_context(closing(DataFolder(plan.data_dir, wait_s=_HANDOVER_S)))

@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -16,6 +17,27 @@ from headrace.adapters.kafka_loop import post
 from headrace.errors import HeadraceError
 
 T = TypeVar("T")
+
+
+class Interrupted(KeyboardInterrupt):
+    """A Ctrl-C that came from outside; code that raises KeyboardInterrupt by itself raises another one."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise Interrupted for a SIGINT that comes meanwhile; for what runs before there is a loop."""
+
+    def interrupt(*_: object) -> NoReturn:
+        raise Interrupted
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Stop:
