@@ -52,6 +52,29 @@ def test_a_traceback_stays_in_its_line() -> None:
     assert "Traceback" in pairs(line)["trace"]
 
 
+class Wordless:
+    """Cannot be written."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@pytest.mark.usefixtures("_root_as_it_was")
+def test_a_message_whose_values_do_not_fit_is_written_without_them(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging({})
+    for name in ("shop", "headrace.console"):
+        logging.getLogger(name).info("bad %d", "x")
+        logging.getLogger(name).info("bad %s %s", 1)
+        logging.getLogger(name).info("bad %s", Wordless())
+        logging.getLogger(name).info(Wordless())
+    lines = [pairs(line)["message"] for line in capsys.readouterr().err.splitlines()]
+    assert len(lines) == 8
+    assert lines[0].startswith("bad %d (its values cannot be put in: TypeError: %d format: ")
+    assert lines[1].startswith("bad %s %s (its values cannot be put in: TypeError: not enough arguments")
+    assert lines[2] == "bad %s (its values cannot be put in: ValueError: no words)"
+    assert lines[3] == "a message of type Wordless (its values cannot be put in: ValueError: no words)"
+
+
 def test_a_line_for_people_is_short() -> None:
     line = TerminalLines().format(record("the claim is lost", "fenced"))
     assert line.endswith("warning [fenced] the claim is lost\x1b[0m")
@@ -89,6 +112,8 @@ def test_an_unknown_level_names_the_nearest() -> None:
     with pytest.raises(NotReady) as caught:
         set_up_logging({"HEADRACE_LOG_LEVEL": "debg"})
     assert "Did you mean 'debug'?" in caught.value.what
+    assert caught.value.why
+    assert caught.value.do
 
 
 def test_one_trouble_is_told_once_in_a_while_with_its_count() -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from headrace.cli.nearest import did_you_mean
-from headrace.cli.repeats import Repeats
+from headrace.cli.repeats import Repeats, message_of
 from headrace.errors import NotReady
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -48,6 +48,7 @@ def set_up_logging(variables: Mapping[str, str], *, node: str = "") -> None:
         raise NotReady(
             "log_level_unknown",
             f"HEADRACE_LOG_LEVEL is {name!r}.{did_you_mean(name, LEVELS)}",
+            why="a level says which lines of the log are written: it and those behind it in this list",
             do=f"choose one of {', '.join(LEVELS)}",
         )
     handler = _CurrentStandardError()
@@ -81,7 +82,7 @@ def tell(code: str, sentence: str) -> None:
 
 def _is_news(record: logging.LogRecord) -> bool:
     # A broker that has just started says so to the first producer; the client asks again by itself.
-    return "Coordinator load in progress" not in record.getMessage()
+    return "Coordinator load in progress" not in message_of(record)
 
 
 class _CurrentStandardError(logging.StreamHandler[TextIO]):
@@ -113,7 +114,7 @@ class ProgramLines(logging.Formatter):
             ("code", getattr(record, "code", "")),
             ("run", getattr(record, "run_id", "")),
             ("function", getattr(record, "function_id", "")),
-            ("message", _joined(record.getMessage())),
+            ("message", _joined(message_of(record))),
             ("trace", _trace(self, record)),
         ]
         return " ".join(f"{name}={_quoted(value)}" for name, value in pairs if value or name == "message")
@@ -131,7 +132,7 @@ class TerminalLines(logging.Formatter):
         at = datetime.fromtimestamp(record.created)
         colour = _COLOURS.get(record.levelname, "")
         code = getattr(record, "code", "")
-        said = _joined(record.getMessage())
+        said = _joined(message_of(record))
         run = getattr(record, "run_id", "")
         about = f"[{code}] " if code else f"{getattr(record, 'function_id', '')} {run}: " if run else ""
         line = f"{at:%H:%M:%S} {self._node}{record.levelname.lower():7} {about}{said}"

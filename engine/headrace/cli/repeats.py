@@ -26,7 +26,7 @@ class Repeats(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether a record is written; one that is, may be given its count."""
-        said = record.getMessage()
+        said = message_of(record)
         shape = _DIFFERENT.sub("", said)
         now = self._now()
         with self._lock:
@@ -40,3 +40,15 @@ class Repeats(logging.Filter):
         if left_out:
             record.msg, record.args = f"{said} (and {left_out} more like it since the last such line)", None
         return True
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """Write a record's message; as it was given, with a note, where its values do not fit into it."""
+    try:
+        return record.getMessage()
+    except Exception as problem:
+        note = f"(its values cannot be put in: {type(problem).__name__}: {problem})"
+        try:
+            return f"{record.msg} {note}"
+        except Exception:
+            return f"a message of type {type(record.msg).__name__} {note}"
