@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.cli.conftest import Run
 from tests.cli.fake_node import FakeNode
 
@@ -70,6 +72,33 @@ def test_filters_travel_as_the_api_names_them(run: Run, node: FakeNode) -> None:
     assert result.output == "No runs. Send an event: headrace send NAME JSON\n"
     expected = {"function": "a-b", "status": "Failed", "event_id": "E", "since": "1h", "limit": "3", "cursor": "c"}
     assert node.asked[0].query == expected
+
+
+@pytest.mark.parametrize("since", ["yesterday", "-5m", "5 parsecs", "2026-13-01", ""])
+@pytest.mark.parametrize("command", ["runs", "events"])
+def test_a_moment_that_is_none_is_refused_in_the_words_of_the_command_line(
+    run: Run, node: FakeNode, command: str, since: str
+) -> None:
+    result = run(command, "--since", since, "--url", node.url)
+    assert result.exit_code == 2
+    assert f"{since!r} is no moment. Write how long ago (15m, 2h, 7d)" in result.output
+    assert "since=" not in result.output
+    assert node.asked == []
+
+
+@pytest.mark.parametrize("since", ["15m", "7d", "2026-01-31", "2026-01-31T12:00", "2026-01-31T12:00:00+01:00", "17"])
+def test_a_moment_travels_as_it_was_written(run: Run, node: FakeNode, since: str) -> None:
+    node.answer("GET", "/v1/runs", {"data": [], "cursor": None})
+    assert run("runs", "--since", since, "--url", node.url).exit_code == 0
+    assert node.asked[0].query["since"] == since
+
+
+@pytest.mark.parametrize("limit", ["x", "0", "1001", "1.5", "9" * 5000])
+def test_a_limit_that_is_none_is_told_what_it_may_be(run: Run, node: FakeNode, limit: str) -> None:
+    result = run("runs", "--limit", limit, "--url", node.url)
+    assert result.exit_code == 2
+    assert "is no whole number from 1 to 1000." in result.output
+    assert node.asked == []
 
 
 def test_json_is_the_answer_as_it_is(run: Run, node: FakeNode) -> None:

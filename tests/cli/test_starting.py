@@ -73,6 +73,20 @@ def test_beyond_loopback_keys_are_required(run: Run, command: str) -> None:
     assert "HEADRACE_SIGNING_KEY is not set" in result.output
 
 
+@pytest.mark.parametrize("wait", ["nan", "inf", "-inf", "1e300", "0", "-1", "86401", "soon"])
+@pytest.mark.parametrize("place", ["flag", "file"])
+def test_a_retry_interval_is_a_time_to_wait(run: Run, wait: str, place: str) -> None:
+    Path("app.py").write_text(APP)
+    if place == "file" and wait != "soon":
+        Path("headrace.toml").write_text(f"retry-interval = {wait}\n")
+        result = run("dev", "app.py", *NO_KAFKA)
+    else:
+        result = run("dev", "app.py", f"--retry-interval={wait}", *NO_KAFKA)
+    assert result.exit_code == 2
+    assert "is no number from 0.01 to 86400." in result.output
+    assert "--retry-interval" in result.output
+
+
 def test_a_level_that_is_none_is_refused(run: Run) -> None:
     Path("app.py").write_text(APP)
     result = run("dev", "app.py", *NO_KAFKA, HEADRACE_LOG_LEVEL="verbose")

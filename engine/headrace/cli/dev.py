@@ -14,8 +14,10 @@ from headrace.cli.options import (
     partitions_option,
     require_apps,
 )
+from headrace.cli.quantities import Seconds
 
 DEFAULT_PARTITIONS = 4
+RETRY_INTERVAL_S_MAX = 86_400
 
 
 @click.command()
@@ -26,9 +28,9 @@ DEFAULT_PARTITIONS = 4
 @partitions_option(DEFAULT_PARTITIONS)
 @click.option(
     "--retry-interval",
-    type=click.FloatRange(min=0.01),
+    type=Seconds(0.01, RETRY_INTERVAL_S_MAX),
     metavar="SECONDS",
-    help="Wait this long before every retry, whatever functions say.",
+    help="Wait this long before every retry, whatever functions say (up to a day).",
 )
 @click.option("--reload/--no-reload", default=True, show_default=True, help="Load the code again when it changes.")
 @click.pass_context

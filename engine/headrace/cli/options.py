@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 import click
 
+from headrace.cli.quantities import MOMENT, WholeNumber
 from headrace.cli.settings import FileSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_URL = "http://127.0.0.1:8288"
-PORT = click.IntRange(1, 65535)
+PORT = WholeNumber(1, 65535)
 
 
 def apply_all(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -41,7 +42,7 @@ def partitions_option(default: int) -> Callable[[F], F]:
     """Say how many partitions new topics get."""
     return click.option(
         "--partitions",
-        type=click.IntRange(1, 10_000),
+        type=WholeNumber(1, 10_000),
         envvar="HEADRACE_PARTITIONS",
         help=f"Of new topics [{default}]. Where topics exist their count is adopted, and another one is an error.",
     )
@@ -95,8 +96,13 @@ def file_settings(ctx: click.Context) -> FileSettings:
 def list_options() -> Callable[[F], F]:
     """Say how much of a list."""
     return apply_all(
-        click.option("--since", metavar="WHEN", help="Only newer ones: a duration (1h) or a moment (RFC 3339)."),
-        click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True),
+        click.option(
+            "--since",
+            type=MOMENT,
+            metavar="WHEN",
+            help="Only newer ones: how long ago (15m, 2h, 7d) or a date or moment (UTC unless it names its zone).",
+        ),
+        click.option("--limit", type=WholeNumber(1, 1000), default=50, show_default=True),
         click.option("--cursor", metavar="CURSOR", help="Go on where the list before ended."),
     )
 

@@ -9,13 +9,14 @@ from typing import Any
 import click
 
 from headrace.cli.options import client_options, file_settings, json_option
+from headrace.cli.quantities import WholeNumber
 
 
 @click.command()
 @click.argument("name")
 @click.argument("data", metavar="[JSON]", default="{}")
 @click.option("--id", "event_id", metavar="ID", help="Your own id: the same id again within 24 h starts nothing.")
-@click.option("--ts", metavar="MS", type=click.IntRange(0), help="Its time, in milliseconds since 1970.")
+@click.option("--ts", metavar="MS", type=WholeNumber(0), help="Its time, in milliseconds since 1970.")
 @click.option("--key", metavar="KEY", help="The record key: events of one key are handled in order.")
 @click.option("--event-key", metavar="KEY", help="Of the front door [the first of HEADRACE_EVENT_KEYS].")
 @client_options()

@@ -15,6 +15,7 @@ from headrace.cli.options import (
     partitions_option,
     require_apps,
 )
+from headrace.cli.quantities import WholeNumber
 
 DEFAULT_PARTITIONS = 16
 
@@ -27,7 +28,7 @@ DEFAULT_PARTITIONS = 16
 @partitions_option(DEFAULT_PARTITIONS)
 @click.option(
     "--processes",
-    type=click.IntRange(1, 256),
+    type=WholeNumber(1, 256),
     default=1,
     show_default=True,
     help="Run so many nodes under one parent; the first serves HTTP.",
