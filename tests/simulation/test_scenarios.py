@@ -191,7 +191,7 @@ def expired_while_down(skip: bool) -> None:
             world.until(lambda: world.codes("source_stopped"))
             world.pass_time(5.0)
             assert not member.ready()[0]
-            assert member.node.owned[0].records_gone == 3
+            assert member.node.owned[0].trouble.records_gone == 3
             member.crash()
             world.start("n1", skip_expired=True)
         world.until(lambda: world.codes("records_skipped"))

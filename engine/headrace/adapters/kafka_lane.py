@@ -73,8 +73,9 @@ class Lane:
         self._limits = limits
         self._commands: deque[tuple[str, KafkaReading]] = deque()
         self._ending = False
-        # Of the loop: what is being read here, and how many bytes have come.
-        self.keys: set[Key] = set()
+        # Of the loop: whether the thread runs, what is being read here, and how many bytes have come.
+        self.alive = True
+        self.opened: dict[Key, KafkaReading] = {}
         self._arrived_bytes = 0
         # Below, of the thread only.
         self._posted_bytes = 0
@@ -87,12 +88,12 @@ class Lane:
 
     def open(self, reading: KafkaReading) -> None:
         """Begin to read."""
-        self.keys.add(reading.key)
+        self.opened[reading.key] = reading
         self._commands.append(("open", reading))
 
     def shut(self, reading: KafkaReading) -> None:
         """Stop reading; the partition may be opened again at once."""
-        self.keys.discard(reading.key)
+        self.opened.pop(reading.key, None)
         self._commands.append(("shut", reading))
 
     def end(self) -> None:
@@ -113,14 +114,14 @@ class Lane:
         except Exception as problem:
             # A reading that ends without a word would hang its partition for ever.
             logger.exception("the thread that reads from Kafka has failed")
-            text = f"the reader failed: {problem!r}"
-            self._hand_over([_failed(reading, ReadFailure.REFUSED, text) for reading in self._readings.values()])
-            while self._commands:
-                command, reading = self._commands.popleft()
-                if command == "open":
-                    self._hand_over([_failed(reading, ReadFailure.REFUSED, text)])
+            post(self._loop, self._fail_all, f"the reader failed: {problem!r}")
         finally:
             self._consumer.close()
+
+    def _fail_all(self, text: str) -> None:
+        """Run on the loop, where readings are opened, so that none of them slips through."""
+        self.alive = False
+        self._deliver([_failed(reading, ReadFailure.REFUSED, text) for reading in self.opened.values()])
 
     def _obey(self) -> None:
         """Carry out the commands in order; neighbours of one kind go to the consumer together."""

@@ -71,8 +71,9 @@ class KafkaReader:
         self._lanes.clear()
 
     def _lane_for(self, reading: KafkaReading) -> Lane:
+        self._lanes = [lane for lane in self._lanes if lane.alive]
         for lane in self._lanes:
-            if reading.key not in lane.keys:
+            if reading.key not in lane.opened:
                 return lane
         lane = Lane(self._settings, self._loop, self._group, self._limits, f"{self._name}-{len(self._lanes)}")
         self._lanes.append(lane)
@@ -81,6 +82,6 @@ class KafkaReader:
     def _shut(self, reading: KafkaReading) -> None:
         lane = self._readings.pop(reading)
         lane.shut(reading)
-        if not lane.keys and lane is not self._lanes[0]:
+        if not lane.opened and lane in self._lanes[1:]:
             self._lanes.remove(lane)
             lane.end()

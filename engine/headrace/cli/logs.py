@@ -28,6 +28,7 @@ _LEVEL_OF_CODE = {
     "ready": logging.INFO,
     "expelled": logging.ERROR,
     "source_stopped": logging.ERROR,
+    "source_unreadable": logging.ERROR,
     "state_incomplete": logging.ERROR,
     "store_beyond_claim": logging.ERROR,
     "claim_not_found": logging.ERROR,

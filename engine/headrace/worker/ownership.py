@@ -20,12 +20,12 @@ from headrace.adapters.seams import Handle, Partitions, Reader, ReadFailure, Sto
 from headrace.errors import HeadraceError, LogUnavailable, StateCorrupted
 from headrace.records.changelog import LOG_RECORD, Claim
 from headrace.worker.commits import Commits
-from headrace.worker.expired import may_skip, source_stopped
 from headrace.worker.layout import Topics
 from headrace.worker.machine import Machine
 from headrace.worker.overlay import Overlay
 from headrace.worker.restore import Restore
 from headrace.worker.snapshot_schedule import SnapshotSchedule
+from headrace.worker.source_trouble import SourceTrouble
 from headrace.worker.surroundings import Surroundings
 
 _BACK_OFF_MS = (100, 200, 400, 800, 1_600, 3_200, 5_000)
@@ -77,9 +77,9 @@ class Ownership:
         self.fences = 0
         self._fences_waited = 0
         self._wiped = False  # a damaged store was thrown away
-        self.records_gone = 0
         self.running_since_ms = 0
         self._topics: Topics = around.topics
+        self.trouble = SourceTrouble(keep, around.loop, around.topics, lambda: self.machine, self._show)
         self._uuid = ""
         self._attempt = 0
         self._later: Handle | None = None
@@ -315,40 +315,11 @@ class Ownership:
         )
 
     def stopped_source(self, topic: str, partition: int, failure: ReadFailure, text: str) -> None:
-        """A source can't be read on: skip what is gone if the operator said so, else stop it loudly."""
-        if failure is ReadFailure.OUT_OF_RANGE:
-            done = partial(self._source_bounded, self.machine, topic, partition)
-            self._keep.partitions.bounds(topic, partition, done)
-            return
-        self._stop_source(topic, partition, f"it cannot be read: {text}", 0)
+        """A source can't be read on."""
+        self.trouble.take(topic, partition, failure, text)
 
-    def _source_bounded(
-        self,
-        machine: Machine | None,
-        topic: str,
-        partition: int,
-        bounds: tuple[int, int] | None,
-        error: str | None,
-    ) -> None:
-        if machine is None or machine is not self.machine:  # the claim has changed hands meanwhile
-            return
-        at_commands = topic == self._topics.commands
-        position = machine.positions.commands if at_commands else machine.positions.events.get(partition, 0)
-        if bounds is None:
-            return self._stop_source(topic, partition, f"its bounds cannot be read: {error}", 0)
-        if at_commands or not may_skip(position, bounds, self._keep.skip_expired):
-            found = f"the next offset to read is {position}, the log holds {bounds[0]} to {bounds[1]}"
-            return self._stop_source(topic, partition, found, bounds[0] - position)
-        if position:
-            self.records_gone += bounds[0] - position
-            what = f"{topic}[{partition}]: {bounds[0] - position} records have expired unread and are skipped"
-            self._keep.tell("records_skipped", what)
-        machine.sources.skip_to(topic, partition, bounds[0])
-
-    def _stop_source(self, topic: str, partition: int, found: str, gone: int) -> None:
-        self.records_gone += max(gone, 0)
-        self.error = source_stopped(topic, partition, found, expired=gone > 0)
-        self._keep.tell(self.error.code, str(self.error))
+    def _show(self, error: HeadraceError | None) -> None:
+        self.error = error
 
     def snapshot_honoured(self, upto: int, begin: int, commands_upto: int) -> None:
         """The commit that names a snapshot counts: what it makes superfluous may be deleted."""
@@ -356,6 +327,7 @@ class Ownership:
             self._snapshots.trim(upto, begin, commands_upto)
 
     def _close_machine_side(self) -> None:
+        self.trouble.forget()
         if self._snapshots is not None:
             self._snapshots.close()
             self._snapshots = None

@@ -59,15 +59,16 @@ class Sources:
         for q in events_partitions:
             end = ends[(self._topics.events, q)]
             source = self._events[q] = _Source(self._positions.events.get(q, 0), end)
-            self._read(source, self._topics.events, q)
+            self._read(source, self._topics.events, q, source.position)
         self._commands.caught_up_at = ends[(self._topics.commands, self._partition)]
-        self._read(self._commands, self._topics.commands, self._partition)
+        self._read(self._commands, self._topics.commands, self._partition, self._commands.position)
 
-    def _read(self, source: _Source, topic: str, partition: int) -> None:
+    def _read(self, source: _Source, topic: str, partition: int, offset: int) -> None:
+        source.paused = False
         source.reading = self._reader.read(
             topic,
             partition,
-            source.position,
+            offset,
             self._take,
             lambda failure, text: self._failed(topic, partition, failure, text),
         )
@@ -78,7 +79,14 @@ class Sources:
         source.position = offset
         if topic == self._topics.events:
             self._skipped[partition] = offset
-        self._read(source, topic, partition)
+        self._read(source, topic, partition, offset)
+
+    def read_again(self, topic: str, partition: int) -> None:
+        """Go on reading where it stopped."""
+        source = self._commands if topic == self._topics.commands else self._events[partition]
+        lasts = [records[-1] for records in self.waiting]  # a batch is of one partition
+        waiting = [last.offset + 1 for last in lasts if (last.topic, last.partition) == (topic, partition)]
+        self._read(source, topic, partition, max([source.position, *waiting]))
 
     def _take(self, records: list[Record]) -> None:
         self.waiting.append(records)
