@@ -11,9 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar
 
+from headrace.records.admission_rows import Buffer, Chunk, Debounced, Meter, QueuedStart, Repeat, Singleton
 from headrace.records.commands import Travelling
 from headrace.records.definitions import Definition
-from headrace.records.rows import EventId, Run, Step, Timer
+from headrace.records.limits import RunLimits
+from headrace.records.rows import Cancellation, CronLineRow, EventId, Positions, Run, Step, Timer
+from headrace.records.wait_rows import WaitRow
+from headrace.records.waits import RecentRow, ShapeRow, Waiter
 
 V = TypeVar("V")
 
@@ -51,17 +55,106 @@ class RunTable(Table[Run], Protocol):
         """Put the run, and note that its code must be started."""
         ...
 
+    def page(self, after: bytes, limit: int) -> list[tuple[bytes, Run]]:
+        """Live runs behind this key, by id, at most `limit`; less than that only at the end."""
+        ...
+
+
+class StepTable(Table[Step], Protocol):
+    """Steps of live runs. Key: run id (26 bytes), then the step's name."""
+
+    def weight(self, run_key: bytes) -> tuple[int, int]:
+        """How many steps the run has, and the bytes of their results."""
+        ...
+
+
+class Waiting(Protocol):
+    """The tables of waits; their keys are made in `records/waits.py` and `records/wait_rows.py`."""
+
+    @property
+    def shapes(self) -> Table[ShapeRow]: ...
+
+    @property
+    def asked(self) -> Table[WaitRow]:
+        """What the runs of this partition wait for."""
+        ...
+
+    @property
+    def waiters(self) -> Table[Waiter]:
+        """Those who wait for what this partition decides."""
+        ...
+
+    @property
+    def recent(self) -> Table[RecentRow]: ...
+
+    @property
+    def recent_expiry(self) -> KeyTable: ...
+
+    @property
+    def undecided(self) -> KeyTable: ...
+
+
+class QueueTable(Table[V], Protocol[V]):
+    """Rows in queues: those whose keys share all but their last 16 bytes, which say their places, are one queue."""
+
+    def first(self, queue: bytes) -> bytes | None:
+        """Key of the first row of a queue, or None when it is empty."""
+        ...
+
+    def begin(self, queue: bytes) -> None:
+        """Note that a queue is empty now, before something is put into it: it costs less to look into then."""
+        ...
+
+
+class Admission(Protocol):
+    """The tables of the admission stages; their keys are made in `admission/keys.py`."""
+
+    @property
+    def expiry(self) -> KeyTable:
+        """Key: minute (8 bytes, big endian), then table byte and key of the row to be looked at; the value is empty."""
+        ...
+
+    @property
+    def repeats(self) -> Table[Repeat]: ...
+
+    @property
+    def meters(self) -> Table[Meter]: ...
+
+    @property
+    def debounces(self) -> Table[Debounced]: ...
+
+    @property
+    def buffers(self) -> Table[Buffer]: ...
+
+    @property
+    def chunks(self) -> Table[Chunk]: ...
+
+    @property
+    def singletons(self) -> Table[Singleton]: ...
+
+    @property
+    def queued(self) -> QueueTable[QueuedStart]: ...
+
 
 class State(Protocol):
     """The tables of a partition."""
 
     @property
+    def admission(self) -> Admission: ...
+
+    @property
+    def waiting(self) -> Waiting: ...
+
+    @property
+    def positions(self) -> Table[Positions]:
+        """One row, under the key b"": how far the inputs are applied."""
+        ...
+
+    @property
     def runs(self) -> RunTable: ...
 
     @property
-    def steps(self) -> Table[Step]:
-        """Key: run id (26 bytes), then the step's name."""
-        ...
+    def steps(self) -> StepTable: ...
 
     @property
     def timers(self) -> Table[Timer]:
@@ -75,6 +168,17 @@ class State(Protocol):
     def broadcasts(self) -> Table[bytes]:
         """What every partition knows beside definitions. Key: as on the functions topic (records/broadcasts.py)."""
         ...
+
+    @property
+    def keyed_state(self) -> Table[bytes]:
+        """What functions keep for the values of their concurrency key, as `pack_value` writes it."""
+        ...
+
+    @property
+    def cron_lines(self) -> Table[CronLineRow]: ...
+
+    @property
+    def cancellations(self) -> Table[Cancellation]: ...
 
     @property
     def event_ids(self) -> Table[EventId]: ...
@@ -95,11 +199,21 @@ class Turn(Protocol):
     def now_ms(self) -> int: ...
 
     @property
+    def number(self) -> int:
+        """Greater than the number of every turn before."""
+        ...
+
+    @property
     def partition(self) -> int: ...
 
     @property
     def partitions(self) -> int:
         """How many there are."""
+        ...
+
+    @property
+    def limits(self) -> RunLimits:
+        """How large runs may become."""
         ...
 
     def definition(self, function_id: str) -> Definition | None:
@@ -139,6 +253,10 @@ class Turn(Protocol):
 
         It may arrive more than once; several of one partition arrive in their order.
         """
+        ...
+
+    def look_back(self, shape: bytes) -> None:
+        """Have the log read for the look-back that the shape's row says; `LookedBack` brings what is found."""
         ...
 
     def command(self, partition: int, command: Travelling) -> None:

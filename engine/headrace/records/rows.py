@@ -17,6 +17,9 @@ LAST_SENT = b"S"  # + target topic letter, target partition: the last seq sent t
 OUTBOX = b"O"  # + seq
 STORE = b"~"  # local only, never in the log: where this store stands
 DEFINITIONS = b"d"
+KEYED_STATE = b"m"  # + function id, place and name, see `keyed_state_key`
+CRON_LINES = b"n"  # + function id, line
+CANCELLATIONS = b"q"  # + id: bulk cancellations that are not through yet
 RUNS = b"r"  # runs whose code a new owner must start
 SUSPENDED_RUNS = b"z"  # runs whose code can do nothing until a timer or an answer comes
 STEPS = b"s"
@@ -81,11 +84,21 @@ class KnownEvent(Row, tag_field="t", tag=1):
 
 
 class Reply(Row):
-    """Who waits for a run that was invoked: a step of another run, and the partition where that one lives."""
+    """Who waits for a run to end: a step of another run that invoked it, and the partition where that one lives.
+
+    Without a run id it is the cron line `step` that started it.
+    """
 
     partition: int
     run_id: str
     step: bytes
+
+
+class Lock(Row):
+    """A lock that a start takes along, and its run after it; the end of either gives it back."""
+
+    partition: int
+    key: bytes
 
 
 class Start(Row, tag_field="t", tag=12):
@@ -103,6 +116,8 @@ class Start(Row, tag_field="t", tag=12):
     quiet: bool = False  # see Run
     replies: list[Reply] = []
     priority_ms: int = 0  # added to its place in a queue: it goes before those that came so much earlier
+    locks: list[Lock] = []
+    place: bytes | None = None  # the value of its first concurrency key, where it lives; None without such a key
 
 
 class Run(Row):
@@ -118,6 +133,10 @@ class Run(Row):
     suspended: bool = False  # which table it stands in
     announced: bool = False  # its RunScheduled is on the history topic, see `runs/announce.py`
     replies: list[Reply] = []
+    place: bytes | None = None  # see Start; the state that its function keeps for this key is here
+    finish_due_ms: int = 0  # it is cancelled then
+    locks: list[Lock] = []
+    waited: bool = False  # it has rows of waits or cancellations, see `records/wait_rows.py`
 
 
 class StepState(IntEnum):
@@ -172,6 +191,17 @@ class TimerKind(IntEnum):
     RUN = 1  # try the function body again
     EVENT = 2  # an event with a future `ts` starts its runs
     EVENT_ID_EXPIRY = 3  # a minute's worth of event ids is forgotten
+    DEBOUNCE = 10  # a held start goes on, if none has come since
+    BATCH = 11  # a batch goes on with what it has
+    THROTTLE = 12  # the next start of a queue may go on
+    ADMISSION_EXPIRY = 13  # rows of admission stages are looked at, and forgotten if they say nothing any more
+    FINISH = 40  # a run has taken longer than its function allows
+    CRON = 41  # a cron line fires; `run_id` is the function's id, `step` the line
+    CRON_CANCEL = 42  # the run that a cron line waits for is cancelled once more
+    CANCEL_RUNS = 43  # the next part of a bulk cancellation
+    WAIT = 30  # a waiter's time is over
+    RECENT_EXPIRY = 31  # a minute's worth of recent events is forgotten
+    SHAPE = 32  # look whether anybody still waits for events of a shape
 
 
 class Timer(Row):
@@ -181,6 +211,26 @@ class Timer(Row):
     run_id: str = ""
     step: bytes = b""
     event: KnownEvent | None = None  # for EVENT
+
+
+class CronLineRow(Row):
+    """What a cron line is about to do. Its key is the function's id, NUL, the line, NUL, its time zone."""
+
+    due_ms: int  # when it fires next
+    fire_ms: int  # that, with its jitter: the time of its timer
+    running: str = ""  # the run that it started last, while it has not ended
+    waiting: list[int] = []  # fires that wait for that one to end
+
+
+class Cancellation(Row):
+    """A bulk cancellation on its way through the runs of a partition, in the order of their ids."""
+
+    function_id: str
+    after_ms: int  # runs made from here on
+    before_ms: int  # and before
+    expression: str  # CEL over `event`, or ""
+    cursor: bytes = b""  # the run that was looked at last
+    cancelled: int = 0
 
 
 class EventId(Row):
@@ -210,3 +260,14 @@ def split_step_name(name: bytes) -> tuple[str, int]:
 def timer_key(due_ms: int, kind: int, run_id: str = "", step: bytes = b"") -> bytes:
     """Key of a timer: in due order, unique per thing that waits."""
     return due_ms.to_bytes(8, "big") + bytes([kind]) + run_id.encode() + step
+
+
+def keyed_state_key(function_id: str, place: bytes, name: str) -> bytes:
+    """Key of what a function keeps under a name for one value of its concurrency key."""
+    function = function_id.encode()
+    return len(function).to_bytes(2, "big") + function + len(place).to_bytes(4, "big") + place + name.encode()
+
+
+def cron_line_key(function_id: str, line: str, timezone: str) -> bytes:
+    """Key of a cron line."""
+    return f"{function_id}\0{line}\0{timezone}".encode()

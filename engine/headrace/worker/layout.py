@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from headrace.records.limits import DEFAULTS, RunLimits
+
 
 @dataclass(frozen=True, slots=True)
 class Topics:
@@ -65,3 +67,4 @@ class Limits:
     drain_ms: int = 2_000  # of executions, when a partition leaves in good order
     resend_ms: int = 200  # first wait before the outbox goes back; doubles up to 5 s
     dead_value_bytes: int = 1 << 20  # kept of a dead letter that is too large for a commit
+    runs: RunLimits = DEFAULTS

@@ -55,6 +55,7 @@ class Machine:
         self._execution = around.execution
         changelog_id, events_id = topic_ids
         self.turn = OpenTurn(partition, around.partitions, around.topics, overlay, self._wanted, around.counters)
+        self.turn.limits = around.limits.runs
         self.inputs = Inputs(self.turn, events_id, around.limits.dead_value_bytes)
         self.commits = Commits(
             around.commits,

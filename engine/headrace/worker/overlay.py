@@ -21,9 +21,8 @@ from headrace.records import rows
 from headrace.records.changelog import BOOKMARK, Bookmark, RowChange
 
 V = TypeVar("V")
-_MISSING: Any = object()
+MISSING: Any = object()
 _ENCODER = msgspec.msgpack.Encoder()
-_RUN_ID_LENGTH = 26
 
 
 def after_prefix(prefix: bytes) -> bytes:
@@ -48,11 +47,11 @@ class Rows(Generic[V]):
 
     def get(self, key: bytes) -> V | None:
         """Read a row."""
-        found = self.cached.get(key, _MISSING)
-        if found is not _MISSING:
+        found = self.cached.get(key, MISSING)
+        if found is not MISSING:
             return found
-        raw = self.unflushed.get(key, _MISSING)
-        if raw is _MISSING:
+        raw = self.unflushed.get(key, MISSING)
+        if raw is MISSING:
             raw = self._store.get(self.table + key)
         value = None if raw is None else self._decode(raw)
         self.cached[key] = value
@@ -105,6 +104,19 @@ class Rows(Generic[V]):
                     live.add(key)
         return sorted(key for key in live if self.get(key) is not None)
 
+    def keys_after(self, after: bytes, limit: int) -> list[bytes]:
+        """List keys of live rows behind this one, in order, at most `limit`, at a cost that the rest adds little to."""
+        found: list[bytes] = []
+        changed = {key for rows_changed in (self.unflushed, self.dirty) for key in rows_changed if key > after}
+        for stored, _ in self._store.scan(self.table + after + b"\0", after_prefix(self.table)):
+            key = stored[len(self.table) :]
+            if len(found) == limit:
+                break
+            if key not in changed and self.get(key) is not None:
+                found.append(key)
+        found += [key for key in changed if self.get(key) is not None]
+        return sorted(found)[:limit]
+
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, V]]:
         """Go through live rows in key order, as they stand when asked for; rows may be changed meanwhile."""
         for key in self.keys(prefix):
@@ -124,7 +136,7 @@ class Rows(Generic[V]):
     def flushed(self, key: bytes) -> None:
         """Forget an unflushed row: it stands in the store now, and no later turn has written it again."""
         raw = self.unflushed.pop(key, None)
-        if raw is None and key not in self.dirty and self.cached.get(key, _MISSING) is None:
+        if raw is None and key not in self.dirty and self.cached.get(key, MISSING) is None:
             del self.cached[key]
 
     def shrink(self, rows_max: int) -> None:
@@ -136,67 +148,6 @@ class Rows(Generic[V]):
 
 def _as_it_is(value: bytes) -> bytes:
     return value
-
-
-class StepRows(Rows[rows.Step]):
-    """The steps table, with an index of each live run's steps, so that ending a run asks the store nothing."""
-
-    GROUPS_MAX = 50_000
-
-    def __init__(self, store: Store) -> None:
-        super().__init__(rows.STEPS, rows.Step, store)
-        self._groups: dict[bytes, dict[bytes, None] | None] = {}  # None: known to have no steps yet
-        self._forgot = False  # whether groups of live runs were dropped for room
-
-    def open_group(self, run_key: bytes) -> None:
-        """Note that a run is new: it has no steps, here or in the store."""
-        if len(self._groups) >= self.GROUPS_MAX:
-            self._groups.clear()
-            self._forgot = True
-        self._groups[run_key] = None
-
-    def may_be_open(self, run_key: bytes) -> bool:
-        """Whether a run that was new here may still be alive, as far as can be told without the store."""
-        return run_key in self._groups or self._forgot
-
-    def close_group(self, run_key: bytes) -> None:
-        """Forget the index of a run that has ended."""
-        self._groups.pop(run_key, None)
-
-    def get(self, key: bytes) -> rows.Step | None:
-        found: rows.Step | None = self.cached.get(key, _MISSING)
-        if found is not _MISSING:
-            return found
-        group: Any = self._groups.get(key[:_RUN_ID_LENGTH], _MISSING)
-        if group is None or (group is not _MISSING and key not in group):
-            return None  # a step that is asked for the first time, as most are: the store need not be asked
-        return super().get(key)
-
-    def put(self, key: bytes, value: rows.Step) -> None:
-        super().put(key, value)
-        run_key = key[:_RUN_ID_LENGTH]
-        group = self._groups.get(run_key, _MISSING)
-        if group is None:
-            self._groups[run_key] = {key: None}
-            self.fresh.add(key)
-        elif group is not _MISSING:
-            if key not in group:
-                self.fresh.add(key)
-            group[key] = None
-
-    def keys(self, prefix: bytes) -> list[bytes]:
-        group = self._groups.get(prefix, _MISSING)
-        if group is None:
-            return []
-        if group is not _MISSING:
-            return sorted(key for key in group if self.get(key) is not None)
-        found = super().keys(prefix)
-        if len(prefix) == _RUN_ID_LENGTH:
-            if len(self._groups) >= self.GROUPS_MAX:
-                self._groups.clear()
-                self._forgot = True
-            self._groups[prefix] = dict.fromkeys(found)
-        return found
 
 
 class RunRows:
@@ -238,6 +189,11 @@ class RunRows:
         yield from self.active.scan(prefix)
         yield from self.suspended.scan(prefix)
 
+    def page(self, after: bytes, limit: int) -> list[tuple[bytes, rows.Run]]:
+        """List live runs behind this one, by id, wherever they stand, at most `limit`."""
+        keys = sorted({key for table in (self.active, self.suspended) for key in table.keys_after(after, limit)})
+        return [(key, run) for key in keys[:limit] if (run := self.get(key)) is not None]
+
     def ended(self) -> list[bytes]:
         """List the runs that this turn has ended."""
         active, suspended = self.active, self.suspended
@@ -252,7 +208,10 @@ class Overlay:
     ROWS_CACHED_MAX = 100_000
 
     def __init__(self, store: Store) -> None:
+        from headrace.worker.step_rows import StepRows
+        from headrace.worker.admission_tables import AdmissionTables
         from headrace.worker.timers import TimerRows
+        from headrace.worker.wait_tables import WaitTables
 
         self.store = store
         self.runs = RunRows(store)
@@ -260,6 +219,11 @@ class Overlay:
         self.timers = TimerRows(store)
         self.definitions: Rows[bytes] = Rows(rows.DEFINITIONS, bytes, store)
         self.broadcasts: Rows[bytes] = Rows(rows.BROADCASTS, bytes, store)
+        self.waiting = WaitTables(store)
+        self.keyed_state: Rows[bytes] = Rows(rows.KEYED_STATE, bytes, store)
+        self.cron_lines: Rows[rows.CronLineRow] = Rows(rows.CRON_LINES, rows.CronLineRow, store)
+        self.cancellations: Rows[rows.Cancellation] = Rows(rows.CANCELLATIONS, rows.Cancellation, store)
+        self.admission = AdmissionTables(store)
         self.event_ids: Rows[rows.EventId] = Rows(rows.EVENT_IDS, rows.EventId, store)
         self.event_id_expiry: Rows[bytes] = Rows(rows.EVENT_ID_EXPIRY, bytes, store)
         self.positions: Rows[rows.Positions] = Rows(rows.POSITIONS, rows.Positions, store)
@@ -272,7 +236,12 @@ class Overlay:
             self.steps,
             self.timers,
             self.definitions,
+            self.keyed_state,
+            self.cron_lines,
+            self.cancellations,
             self.broadcasts,
+            *self.admission.tables,
+            *self.waiting.tables,
             self.event_ids,
             self.event_id_expiry,
             self.positions,

@@ -18,6 +18,7 @@ from headrace.records.definitions import Definition, decode_definition
 from headrace.records.events import HEADER_ID, HEADER_SOURCE
 from headrace.records.history import SEQ_BITS, LifecycleWriter
 from headrace.records.ids import partition_of
+from headrace.records.limits import DEFAULTS, RunLimits
 from headrace.records.rows import Step
 from headrace.worker.counters import Counters
 from headrace.worker.layout import Topics
@@ -26,8 +27,9 @@ from headrace.worker.overlay import Overlay
 NONE_BEFORE = -1
 _HISTORY_ROW_BYTES = 512 << 10
 
-START, RESOLVE, STOP = 0, 1, 2
-# What is to be done with the run's code: (START, run id, b"", None) | (RESOLVE, run id, step, row) | (STOP, …).
+START, RESOLVE, STOP, LOOK_BACK = 0, 1, 2, 3
+# What is to be done with the run's code: (START, run id, b"", None) | (RESOLVE, run id, step, row) | (STOP, …);
+# or for those who wait: (LOOK_BACK, "", shape key, None).
 Effect = tuple[int, str, bytes, Step | None]
 
 
@@ -62,6 +64,7 @@ class OpenTurn:
         state: Overlay,
         wanted: Callable[[str], bool],
         counters: Counters | None = None,
+        limits: RunLimits = DEFAULTS,
     ) -> None:
         self.counters = Counters() if counters is None else counters
         self.partition = partition
@@ -69,7 +72,9 @@ class OpenTurn:
         self.topics = topics
         self.state = state
         self.wanted = wanted
+        self.limits = limits
         self.now_ms = 0
+        self.number = 0
         self.effects: list[Effect] = []
         self.local: list[Travelling] = []  # commands to oneself, applied in this turn
         self._definitions: dict[str, Definition | None] = {}
@@ -82,6 +87,7 @@ class OpenTurn:
     def open(self, now_ms: int, first_offset: int) -> None:
         """Begin a turn whose commit will start at this offset of the changelog."""
         self.now_ms = now_ms
+        self.number = first_offset
         self._seq = first_offset << SEQ_BITS
         self.effects = []
         self._history = []
@@ -143,6 +149,10 @@ class OpenTurn:
     def stop(self, run_id: str) -> None:
         """Interrupt the run's code once this turn's commit is honoured."""
         self.effects.append((STOP, run_id, b"", None))
+
+    def look_back(self, shape: bytes) -> None:
+        """Have the log read for a shape once this turn's commit is honoured."""
+        self.effects.append((LOOK_BACK, "", shape, None))
 
     def _chain(self, letter: bytes, target: int) -> tuple[int, int]:
         # seq and prev of the next record to a target; prev stands in the state, so a new owner goes on with the chain.
