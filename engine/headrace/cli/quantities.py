@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import click
+from click.types import StringParamType
 
 
 class WholeNumber(click.IntRange):
@@ -24,14 +25,8 @@ class WholeNumber(click.IntRange):
         return number
 
 
-class Seconds(click.ParamType):
-    """A number of seconds, from `least` to `most`."""
-
-    name = "seconds"
-
-    def __init__(self, least: float, most: float) -> None:
-        self._least = least
-        self._most = most
+class Seconds(click.FloatRange):
+    """A number of seconds, from `min` to `max`; both are needed."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Read it; a usage error for anything else (`nan` and `inf` are numbers to Python, and no time to wait)."""
@@ -39,12 +34,13 @@ class Seconds(click.ParamType):
             seconds = float(value)
         except (TypeError, ValueError, OverflowError):
             seconds = math.nan
-        if not self._least <= seconds <= self._most:
-            self.fail(f"{str(value)[:60]!r} is no number from {self._least:g} to {self._most:g}.", param, ctx)
+        least, most = self.min or 0.0, self.max or math.inf
+        if not least <= seconds <= most:
+            self.fail(f"{str(value)[:60]!r} is no number from {least:g} to {most:g}.", param, ctx)
         return seconds
 
 
-class Moment(click.ParamType):
+class Moment(StringParamType):
     """A moment of the past, as the node's API reads it; handed on as it was written."""
 
     name = "moment"
