@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from headrace.cli.settings import FileSettings
+from headrace.cli.settings import FileSettings, unknown_variables
 from headrace.errors import NotReady
 from tests.cli.conftest import Run
 
@@ -38,6 +39,55 @@ def test_an_empty_variable_sets_nothing(run: Run) -> None:
     write('kafka = "file:1"')
     assert bootstrap_of(run, HEADRACE_KAFKA="") == "file:1"
     assert FileSettings.read().variables("", {"HEADRACE_KAFKA": ""})["HEADRACE_KAFKA"] == "file:1"
+
+
+def test_a_value_that_makes_no_sense_is_told_with_the_place_that_it_came_from(run: Run) -> None:
+    flag = run("dev", "app.py", "--port", "abc")
+    assert (flag.exit_code, "'--port'" in flag.output) == (2, True)
+    variable = run("dev", "app.py", HEADRACE_PORT="abc")
+    assert (variable.exit_code, "--port" in variable.output) == (2, False)
+    assert "the variable HEADRACE_PORT: 'abc' is no whole number from 1 to 65535." in variable.output
+    grouped = run("topics", "create", HEADRACE_PARTITIONS="0")
+    assert "the variable HEADRACE_PARTITIONS: '0' is no whole number" in grouped.output
+    write("[dev]\nport = 0\n")
+    assert "port in headrace.toml: '0' is no whole number" in run("dev", "app.py").output
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("HEADRACE_PROT", "HEADRACE_PORT"),
+        ("HEADRACE_KAFAK", "HEADRACE_KAFKA"),
+        ("HEADRACE_API_KEY", "HEADRACE_API_KEYS"),
+        ("HEADRACE_LOGLEVEL", "HEADRACE_LOG_LEVEL"),
+        ("HEADRACE_SKIP_EXPIRE", "HEADRACE_SKIP_EXPIRED"),
+    ],
+)
+def test_a_misspelt_variable_names_the_one_that_was_meant(run: Run, name: str, meant: str) -> None:
+    result = run("topics", "acls", **{name: "1"})
+    assert result.exit_code == 0
+    assert result.stderr == f"note: the variable {name} is no setting and is ignored. Did you mean {meant}?\n"
+    # What one process of several says, the others need not.
+    assert run("topics", "acls", **{name: "1", "HEADRACE_PARENT_PIPE": "9"}).stderr == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("HEADRACE_KAFKA_SASL_USERNAME", "HEADRACE_KAFKA_CONFG", "HEADRACE_EVICT", "HEADRACE_REMOVE_FUNCTIONS"),
+        *("HEADRACE_SERVICE_HOST", "HEADRACE_SERVICE_PORT", "HEADRACE_PORT_8288_TCP", "HEADRACE_PORT_8288_TCP_PORT"),
+        *("HEADRACE_CACHE_DIR", "HEADRACE_CHROMIUM", "HEADRACE_SCREENSHOTS", "PORT", "XHEADRACE_PROT"),
+    ],
+)
+def test_variables_of_kafka_and_of_other_tools_are_left_alone(name: str) -> None:
+    assert unknown_variables({name: "1"}) == []
+
+
+def test_every_variable_that_the_documents_name_is_known() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    names = set(re.findall(r"HEADRACE_[A-Z_]+[A-Z]", page))
+    assert {"HEADRACE_PORT", "HEADRACE_EVICT"} <= names
+    assert unknown_variables(dict.fromkeys(names, "1")) == []
 
 
 def test_a_table_beats_the_top_for_its_command() -> None:

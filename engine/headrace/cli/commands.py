@@ -35,8 +35,15 @@ def headrace(ctx: click.Context) -> None:
 
     Try it: headrace dev app.py
     """
-    from headrace.cli.settings import FileSettings
+    import os
 
+    from headrace.cli.settings import FileSettings, unknown_variables
+
+    # The nodes of `start --processes` leave that to their parent.
+    if "HEADRACE_PARENT_PIPE" not in os.environ:
+        for name, meant in unknown_variables():
+            note = f"note: the variable {name} is no setting and is ignored. Did you mean {meant}?"
+            click.echo(click.style(note, fg="yellow"), err=True)
     found = FileSettings.read()
     ctx.obj = found
     ctx.default_map = found.default_map(headrace.list_commands(ctx))

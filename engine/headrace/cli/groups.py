@@ -35,6 +35,18 @@ def show_error(error: HeadraceError, file: IO[Any] | None = None) -> None:
         click.echo(rest, file=file, err=True)
 
 
+def _name_source(mistake: click.BadParameter) -> None:
+    """Say of a value that did not come from the command line where it did come from."""
+    option, ctx = mistake.param, mistake.ctx
+    if not isinstance(option, click.Option) or ctx is None or option.name is None:
+        return
+    source = ctx.get_parameter_source(option.name)
+    if source is click.core.ParameterSource.ENVIRONMENT:
+        mistake.param_hint = f"the variable {option.envvar}"
+    elif source is click.core.ParameterSource.DEFAULT_MAP:
+        mistake.param_hint = f"{option.name.replace('_', '-')} in headrace.toml"
+
+
 class Group(click.Group):
     """A group whose commands are imported when they are asked for: name → "module:attribute" of this room."""
 
@@ -69,6 +81,9 @@ class Group(click.Group):
         """Run the command; what goes wrong with a code of ours is printed in four parts."""
         try:
             return super().invoke(ctx)
+        except click.BadParameter as mistake:
+            _name_source(mistake)
+            raise
         except HeadraceError as error:
             raise Refusal(error) from error
         except KeyboardInterrupt:

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """Find the name most like the one given, None if none is like it."""
+def nearest(name: str, names: Iterable[str], *, likeness: float = 0.6) -> str | None:
+    """Find the name most like the one given, None if none is as like it as `likeness` (1 is equal)."""
     by_folded = {other.casefold().replace("_", "-"): other for other in names}
-    found = get_close_matches(name.casefold().replace("_", "-"), by_folded, n=1, cutoff=0.6)
+    found = get_close_matches(name.casefold().replace("_", "-"), by_folded, n=1, cutoff=likeness)
     return by_folded[found[0]] if found else None
 
 

@@ -20,10 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from headrace.cli.nearest import did_you_mean
+from headrace.cli.nearest import did_you_mean, nearest
 from headrace.errors import NotReady
 
 FILE = Path("headrace.toml")
+_BEGINNING = "HEADRACE_"
 LIST = "a list of strings"
 TEXT = "a string"
 NUMBER = "a whole number"
@@ -53,6 +54,8 @@ KEYS: dict[str, tuple[str, str]] = {
     "url": (TEXT, "HEADRACE_URL"),
     "allowed-hosts": (LIST, "HEADRACE_ALLOWED_HOSTS"),
 }
+# Variables that stand for no key of the file: switches of the node, and what one process tells another.
+SWITCHES = ("HEADRACE_SKIP_EXPIRED", "HEADRACE_REMOVE_FUNCTIONS", "HEADRACE_EVICT", "HEADRACE_PARENT_PIPE")
 SECRET_KEYS = ("event-keys", "signing-key", "signing-key-fallback", "api-keys")
 TABLES = ("dev", "start")
 
@@ -135,6 +138,26 @@ class FileSettings:
                 why="whoever has these keys can send events and cancel runs",
                 do=f"chmod 600 {self.path}, or set {', '.join(KEYS[key][1] for key in held)} instead",
             )
+
+
+def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[tuple[str, str]]:
+    """List the variables that are no setting but look like one that was misspelt, each with the one that was meant.
+
+    Others are left alone: HEADRACE_KAFKA_… is Kafka's, and other tools set variables of their own (Kubernetes sets
+    HEADRACE_SERVICE_HOST for a service of that name).
+    """
+    known = {variable.removeprefix(_BEGINNING) for _, variable in KEYS.values() if variable}
+    known |= {switch.removeprefix(_BEGINNING) for switch in SWITCHES}
+    found = []
+    for name in sorted(environment):
+        word = name.removeprefix(_BEGINNING)
+        if word == name or word in known or word.startswith("KAFKA_"):
+            continue
+        # Compared without what all begin with: that would make them all alike.
+        meant = nearest(word, known, likeness=0.7)
+        if meant is not None:
+            found.append((name, _BEGINNING + meant))
+    return found
 
 
 def _checked(path: Path, text: str, values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
