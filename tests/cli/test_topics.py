@@ -79,3 +79,20 @@ def test_rights_are_listed_as_commands(run: Run) -> None:
     assert all("User:ada" in line for line in commands)
     rows = json.loads(run("topics", "acls", "--json").stdout)["data"]
     assert len(rows) == len(commands)
+
+
+@pytest.mark.parametrize(
+    ("principal", "meant"),
+    [("ada", "User:ada"), (":ada", "User:ada"), ("User:", "User:headrace"), ("", "User:headrace"), ("a b:c", "User:c")],
+)
+def test_a_principal_is_written_as_kafka_writes_it(run: Run, principal: str, meant: str) -> None:
+    result = run("topics", "acls", "--principal", principal)
+    assert result.exit_code == 2
+    assert "TYPE:NAME" in result.output
+    assert meant in result.output
+
+
+@pytest.mark.parametrize("principal", ["User:ada", "User:*", "Group:nodes", "User:CN=ada,O=shop"])
+def test_every_kind_of_principal_is_taken(run: Run, principal: str) -> None:
+    rows = json.loads(run("topics", "acls", "--json", "--principal", principal).stdout)["data"]
+    assert {row["principal"] for row in rows} == {principal}

@@ -46,7 +46,14 @@ def check(ctx: click.Context, kafka: str | None, prefix: str, as_json: bool) -> 
 
 @topics.command()
 @kafka_options()
-@click.option("--principal", default="User:headrace", show_default=True, help="Whom the rights are for.")
+@click.option(
+    "--principal",
+    default="User:headrace",
+    show_default=True,
+    metavar="TYPE:NAME",
+    callback=lambda _ctx, _option, value: check_principal(value),
+    help="Whom the rights are for, as Kafka writes it.",
+)
 @json_option()
 @click.pass_context
 def acls(ctx: click.Context, kafka: str | None, prefix: str, principal: str, as_json: bool) -> None:
@@ -61,6 +68,15 @@ def acls(ctx: click.Context, kafka: str | None, prefix: str, principal: str, as_
     bootstrap = _settings(ctx, kafka).bootstrap
     for acl in needed:
         click.echo(f"# {acl.why}\n{acl.command(bootstrap)}")
+
+
+def check_principal(principal: str) -> str:
+    """Give a principal as Kafka reads it, a type and a name; a usage error for anything else."""
+    kind, colon, name = principal.partition(":")
+    if colon and kind.isalnum() and name.strip():
+        return principal
+    meant = f"User:{(name if colon else kind).strip() or 'headrace'}"
+    raise click.BadParameter(f"{principal!r} is no principal: Kafka writes them TYPE:NAME, as in {meant}")
 
 
 def check_topics(settings: KafkaSettings, prefix: str) -> TopicsFound:
