@@ -226,6 +226,15 @@ class Cluster:
         node.await_ready(within_s)
         return node
 
+    def run(self, *words: str) -> str:
+        """Run another command of the command line for this cluster's Kafka; what it printed."""
+        command = [sys.executable, "-m", "headrace.cli", *words, "--kafka", self.bootstrap, "--prefix", self.prefix]
+        ended = subprocess.run(
+            command, cwd=self.folder, env=self._environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
     def topic(self, name: str) -> str:
         """Name one of the cluster's topics."""
         return f"{self.prefix}.{name}"
@@ -254,9 +263,9 @@ class Cluster:
 
     def send_raw(self, value: bytes | None, key: str | None = None, partition: int | None = None) -> None:
         """Hand any record to the producer, for the events topic."""
-        self.producer.produce(
-            self.topic("events"), value, None if key is None else key.encode(), on_delivery=self._sent
-        )
+        whereto = {} if partition is None else {"partition": partition}
+        key_bytes = None if key is None else key.encode()
+        self.producer.produce(self.topic("events"), value, key_bytes, on_delivery=self._sent, **whereto)
         self.producer.poll(0)
 
     def _sent(self, error: object, _: object) -> None:
@@ -286,11 +295,16 @@ class Cluster:
             self._producer.purge()
             self._producer.flush(1)
         # So many partitions would slow the broker down for the tests that follow; one that is gone needs nothing.
-        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        admin = admin_of(self)
         with suppress(KafkaException):
             admin.list_topics(timeout=2)
             for deleted in admin.delete_topics([self.topic(name) for name in _TOPICS]).values():
                 deleted.exception(10)
+
+
+def admin_of(cluster: Cluster) -> AdminClient:
+    """Give a client for what neither producers nor nodes do."""
+    return AdminClient({"bootstrap.servers": cluster.bootstrap, "log_level": 0})
 
 
 class Load:

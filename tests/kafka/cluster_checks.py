@@ -30,10 +30,10 @@ STARTED_BY = {
     "nap/wanted": ("flows-nap",),
     "bulk/arrived": ("flows-bulk",),
 }
-# Tables of what lives; others are kept although nothing does.
 # How long after a record its process may start what it knew nothing of yet, and how long one that wakes up.
 _SLACK_MS = 1_500
 _WAKING_MS = 5_000
+# Tables of what lives; others are kept although nothing does.
 _RUNS, _SUSPENDED, _STEPS, _TIMERS, _OUTBOX = b"r", b"z", b"s", b"t", b"O"
 
 StepKey = tuple[str, str, int]  # run, step, occurrence
@@ -84,6 +84,16 @@ def await_runs(cluster: Cluster, history: History, wanted: Mapping[str, int], wi
         return until(ended, f"runs ended: {dict(wanted)}", within_s)
     except AssertionError as late:
         raise AssertionError(f"{late}; ended are {counted()}") from None
+
+
+def await_steps(history: History, step: str, number: int, kind: str = "StepEnded") -> None:
+    """Wait until so many steps of this id have come so far."""
+
+    def reached() -> bool:
+        history.read()
+        return sum(record.step_id == step for record in history.of_kind(kind)) >= number
+
+    until(reached, f"{number} steps {step!r} are at {kind}", 60)
 
 
 @dataclass
@@ -173,7 +183,8 @@ def _check_runs(events: list[Published], history: History, witnessed: Witnessed,
         for event_id in record.event_ids:
             first = causes.setdefault((record.function_id, event_id), record.run_id)
             assert first == record.run_id, f"{event_id} started {record.function_id} twice: {first}, {record.run_id}"
-    assert set(causes.values()) == set(history.ended), "a run does not say which event started it"
+    silent = set(history.ended) - set(causes.values())
+    assert not silent, f"they do not say which event started them: {[r for r in history.records if r.run_id in silent]}"
     for run, record in history.ended.items():
         n = numbers[run][1]
         if n in cancelled:
@@ -200,7 +211,9 @@ def _check_steps(history: History, witnessed: Witnessed, frozen: Frozen | None) 
         assert steps[run] == whole or cut_short, f"{record.function_id} {run} recorded {sorted(steps[run])}"
     values = {key: json.loads(record.output or "null") for key, record in recorded.items()}
     for line in witnessed.of_kind("saw"):
-        assert values[_step_of(line)]["value"] == line["value"], f"{line} saw another value than was recorded"
+        # What is too large to be shown stands shortened on the history: then all must have seen the same.
+        known = values[_step_of(line)].setdefault("value", line["value"])
+        assert known == line["value"], f"{line} saw another value than was recorded"
     made: dict[StepKey, set[str]] = defaultdict(set)
     for line in witnessed.of_kind("step-start"):
         key = _step_of(line)

@@ -68,6 +68,11 @@ class TopicLog:
                     self._next[message.partition() or 0] = (message.offset() or 0) + 1
         return messages
 
+    def bounds(self, partition: int) -> tuple[int, int]:
+        """Tell the first offset that is still there, and the next one to be written."""
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=10)
+        return low, high
+
     def close(self) -> None:
         """Let the consumer go."""
         self._consumer.close()
@@ -239,7 +244,7 @@ def read_events(bootstrap: str, prefix: str) -> list[Published]:
     for message in messages:
         try:
             event = json.loads(message.value() or b"")
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         headers = {name: bytes(value).decode() for name, value in message.headers() or []}
         name, data = (event.get("name"), event.get("data")) if isinstance(event, dict) else (None, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import Any
 
@@ -102,8 +103,8 @@ async def nap(ctx: Context) -> dict[str, Any]:
 
 
 async def swell(ctx: Context, size: int) -> dict[str, Any]:
-    """Give a result of about so many bytes."""
-    return {"value": begin_step(ctx, "swell", 0), "ballast": "x" * size}
+    """Give a result of about so many bytes, which cannot be compressed."""
+    return {"value": begin_step(ctx, "swell", 0), "ballast": os.urandom(size // 2).hex()}
 
 
 @app.function("bulk", trigger="bulk/arrived", retries=RETRIES)
