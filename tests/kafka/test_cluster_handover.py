@@ -86,7 +86,7 @@ def test_nodes_come_and_go_under_heavy_load(kafka_bootstrap: str, tmp_path: Path
         spans: dict[str, tuple[int, int]] = {}
         # Steps of a second and a half are under way whenever a partition leaves.
         with Load(cluster, 40, work_ms=1_500) as load:
-            for number in range(3):
+            for number in range(2):
                 go_on(history, 30)
                 began = now_ms()
                 second = cluster.start("b")
@@ -96,7 +96,7 @@ def test_nodes_come_and_go_under_heavy_load(kafka_bootstrap: str, tmp_path: Path
                 began = now_ms()
                 second.stop()
                 await_shares((first, 8))
-                go_on(history, 60)
+                go_on(history, 40)
                 spans[f"back, {number}"] = (began, now_ms())
         found = finish(cluster, history, load)
         check_pauses(cluster, found, spans)

@@ -12,7 +12,7 @@ from tests.kafka.cluster import Cluster, Load, Node, send_order, until
 from tests.kafka.cluster_checks import await_runs, check, history_of
 from tests.kafka.cluster_logs import History
 
-ORDERS = 1_000  # each makes three runs: two of several steps, one of one
+ORDERS = 600  # each makes three runs: two of several steps, one of one
 
 
 @pytest.fixture
