@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import signal
+import socket
 from pathlib import Path
 
 import psutil
@@ -38,6 +40,7 @@ def test_a_run_survives_the_end_of_everything_and_nothing_is_left_behind(folder:
     with Served(folder, "dev", "app.py") as served:
         event_id = served.until_ready().send("parcel/left", name="Ada")
         served.run_of(event_id, phase="sleeping")
+        (address,) = re.findall(r"Kafka +(\S+) \(started here\)", served.printed)
         children = psutil.Process(served.process.pid).children(recursive=True)
         assert any("java" in child.name() for child in children)
         assert served.stop() == 0
@@ -45,7 +48,16 @@ def test_a_run_survives_the_end_of_everything_and_nothing_is_left_behind(folder:
     assert (folder / ".headrace").stat().st_mode & 0o777 == 0o700
     with Served(folder, "dev", "app.py") as served:
         assert served.run_of(event_id, status="Completed")["output"] == ["Ada", "done"]
+        assert f"{address} (started here)" in served.printed, "producers have written it down"
         assert served.stop() == 0
+
+
+def test_the_port_of_kafka_may_be_named_and_one_that_is_taken_is_told_at_once(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with Served(folder, "dev", "app.py", "--kafka-port", str(port)) as served:
+            assert served.ended() == 1
+            assert f"[kafka_port_taken] 127.0.0.1:{port} is in use" in served.printed
 
 
 def test_when_kafka_dies_the_node_says_so_and_ends(folder: Path) -> None:

@@ -84,7 +84,14 @@ def test_a_retry_interval_is_a_time_to_wait(run: Run, wait: str, place: str) -> 
         result = run("dev", "app.py", f"--retry-interval={wait}", *NO_KAFKA)
     assert result.exit_code == 2
     assert "is no number from 0.01 to 86400." in result.output
-    assert "--retry-interval" in result.output
+    assert "retry-interval" in result.output
+
+
+def test_the_port_of_a_kafka_that_is_not_started_here_is_refused(run: Run) -> None:
+    Path("app.py").write_text(APP)
+    result = run("dev", "app.py", "--kafka-port", "9093", *NO_KAFKA)
+    assert result.exit_code == 2
+    assert "--kafka-port is for the Kafka that dev starts" in result.output
 
 
 def test_a_level_that_is_none_is_refused(run: Run) -> None:

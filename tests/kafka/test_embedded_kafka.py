@@ -20,7 +20,9 @@ from confluent_kafka.admin import RESOURCE_BROKER, AdminClient, ConfigResource, 
 from headrace.adapters.embedded_kafka import EmbeddedKafka
 from headrace.adapters.embedded_kafka_archive import ClassArchive
 from headrace.adapters.embedded_kafka_artifacts import cache_folder, find_java, resolve_classpath
+from headrace.adapters.embedded_kafka_folder import BrokerFolder
 from headrace.adapters.embedded_kafka_pins import tools_coordinate
+from headrace.adapters.embedded_kafka_process import free_port
 from headrace.adapters.embedded_kafka_settings import SCRATCH, java_environment, java_options
 from headrace.errors import NotReady
 
@@ -88,9 +90,11 @@ def test_a_restart_and_a_kill_keep_what_was_written(tmp_path: Path) -> None:
         kafka.start()  # runs already: nothing happens
         create_topic(kafka.bootstrap, "kept")
         produce(kafka.bootstrap, "kept", b"before the stop")
+        address = kafka.bootstrap
     assert not kafka.running
-    kafka = EmbeddedKafka(folder)
+    kafka = EmbeddedKafka(folder, first_port=free_port())
     with kafka:
+        assert kafka.bootstrap == address, "the folder's port is kept over restarts of everything"
         produce(kafka.bootstrap, "kept", b"before the kill")
         kafka.kill()
         assert kafka.pid is None
@@ -98,6 +102,21 @@ def test_a_restart_and_a_kill_keep_what_was_written(tmp_path: Path) -> None:
         kafka.start()
         assert kafka.bootstrap == address, "clients know no other address"
         assert read(address, "kept", 2) == [b"before the stop", b"before the kill"]
+
+
+def test_a_new_folder_has_the_port_that_is_wished_for_and_a_taken_one_is_replaced(tmp_path: Path) -> None:
+    wished = free_port()
+    with EmbeddedKafka(tmp_path, first_port=wished) as kafka:
+        assert kafka.bootstrap == f"127.0.0.1:{wished}"
+    with socket.create_server(("127.0.0.1", wished)), EmbeddedKafka(tmp_path, first_port=wished) as kafka:
+        address = kafka.bootstrap
+        assert address != f"127.0.0.1:{wished}"
+    folder = BrokerFolder(tmp_path, wait_s=0)
+    assert f"127.0.0.1:{folder.kept_port()}" == address
+    for nonsense in ("", "port", "0", "65536", "-1"):
+        (tmp_path / "port").write_text(nonsense)
+        assert folder.kept_port() is None
+    folder.lock.close()
 
 
 def test_it_dies_with_a_killed_parent_and_the_next_one_waits_for_that(tmp_path: Path) -> None:
@@ -148,20 +167,25 @@ def test_its_files_are_for_its_owner_only(kafka_broker: EmbeddedKafka) -> None:
 
 
 def test_a_second_broker_on_the_folder_is_told_who_holds_it(kafka_broker: EmbeddedKafka) -> None:
-    second = EmbeddedKafka(kafka_broker.data_dir, handover_timeout_s=0.1)
+    told: list[str] = []
+    second = EmbeddedKafka(kafka_broker.data_dir, handover_timeout_s=0.1, told=told.append)
     with pytest.raises(NotReady, match="kafka_folder_in_use") as caught:
         second.start()
+    (waiting,) = told
+    assert f"is in use by Kafka (process {kafka_broker.pid})" in waiting
     assert f"process {kafka_broker.pid}" in caught.value.what
     assert f"started by process {os.getpid()}" in caught.value.what
     assert caught.value.why
     assert "--data-dir" in caught.value.do
 
 
-def test_a_named_port_that_stays_in_use_is_an_error(tmp_path: Path) -> None:
+def test_a_named_port_that_is_in_use_is_an_error_at_once(tmp_path: Path) -> None:
+    began = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(NotReady, match=f"127.0.0.1:{port} is in use") as caught:
-            EmbeddedKafka(tmp_path, port, handover_timeout_s=0.1).start()
+            EmbeddedKafka(tmp_path, port).start()
+    assert time.monotonic() - began < 5, "only a folder is waited for"
     assert caught.value.why
     assert caught.value.do
 

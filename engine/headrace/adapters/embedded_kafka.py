@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,14 +29,16 @@ _STOP_S = 20.0
 _ASK_EVERY_S = 0.02
 _ANSWER_S = 1.0
 _LAUNCHES_MAX = 3
+_PORT_S = 0.5  # the folder's last broker lets go of its lock a moment before it lets go of its port
 _CRASHES = (128 + 6, 128 + 7, 128 + 11)  # SIGABRT, SIGBUS, SIGSEGV
 
 
 class EmbeddedKafka:
     """One Kafka broker on `data_dir`, which it has to itself; start it, use `bootstrap`, stop it.
 
-    `port` None takes a free one and keeps it over restarts of this object. `ready_timeout_s` bounds the wait until the
-    broker may be used, `handover_timeout_s` the wait until an earlier broker lets go of the folder or the port.
+    `port` None takes the one that the folder's last broker had, or at first `first_port`, or else a free one. A port
+    that is named must be free. `ready_timeout_s` bounds the wait until the broker may be used, `handover_timeout_s` the
+    wait until an earlier broker lets go of the folder; `told` hears of that wait at once, in a sentence.
     `settings` are further broker settings, `java` further options of Java. `cache` stands for the user's cache folder,
     `fetch` for jgo. `fast_start` lets it make and use an archive of classes.
 
@@ -48,6 +50,8 @@ class EmbeddedKafka:
         data_dir: Path,
         port: int | None = None,
         *,
+        first_port: int | None = None,
+        told: Callable[[str], None] | None = None,
         ready_timeout_s: float = 60.0,
         handover_timeout_s: float = 20.0,
         settings: Mapping[str, str | int] | None = None,
@@ -58,6 +62,8 @@ class EmbeddedKafka:
     ) -> None:
         self.data_dir = Path(data_dir).absolute()
         self._port = port
+        self._first_port = first_port
+        self._told = told
         self._ready_timeout_s = ready_timeout_s
         self._handover_timeout_s = handover_timeout_s
         self._settings = dict(settings or {})
@@ -111,9 +117,9 @@ class EmbeddedKafka:
         runtime = find_java()
         classpath = resolve_classpath(folder=self._cache, fetch=self._fetch)
         options = [*java_options(runtime.release), *self._java]
-        folder = BrokerFolder(self.data_dir, wait_s=self._handover_timeout_s)
+        folder = BrokerFolder(self.data_dir, wait_s=self._handover_timeout_s, told=self._told)
         try:
-            self._await_named_port()
+            self._refuse_taken_port()
             archive = ClassArchive(self._cache / "archives", runtime.executable, options, classpath)
             java = [str(runtime.executable), *options, "-cp", os.pathsep.join(map(str, classpath))]
             if (cluster_id := folder.cluster_id()) is None:
@@ -158,7 +164,7 @@ class EmbeddedKafka:
 
     def _launch(self, folder: BrokerFolder, archive: ClassArchive, java: Sequence[str], cluster_id: str) -> None:
         for launch in range(1, _LAUNCHES_MAX + 1):
-            port = self._port or free_port()
+            port = self._port or self._wanted_port(folder, launch)
             controller_port = free_port(taken=[port])
             folder.configure(port, controller_port, self._settings)
             sharing = archive.options() if self._fast_start else []
@@ -174,6 +180,7 @@ class EmbeddedKafka:
                     f"Kafka (process {process.pid}) on 127.0.0.1:{port}, started by process {os.getpid()}"
                 )
                 if self._becomes_ready(folder, process, port, cluster_id):
+                    folder.keep_port(port)
                     self._port, self._process, self._archive = port, process, archive
                     if self._fast_start:
                         archive.make_in_background(self.data_dir)
@@ -189,13 +196,18 @@ class EmbeddedKafka:
                 raise
             process.kill()
 
-    def _await_named_port(self) -> None:
-        if self._port is not None and not wait_until_free(self._port, self._handover_timeout_s):
+    def _wanted_port(self, folder: BrokerFolder, launch: int) -> int:
+        """Choose a port where none is named; somebody else took the first choice if there is a second launch."""
+        wanted = folder.kept_port() or self._first_port
+        return wanted if wanted and launch == 1 and wait_until_free(wanted, _PORT_S) else free_port()
+
+    def _refuse_taken_port(self) -> None:
+        if self._port is not None and not wait_until_free(self._port, _PORT_S):
             raise NotReady(
                 "kafka_port_taken",
-                f"127.0.0.1:{self._port} is in use; waited {self._handover_timeout_s:.0f} s",
+                f"127.0.0.1:{self._port} is in use",
                 why="something else listens there, perhaps another Kafka",
-                do="stop it, or name another port; without a port a free one is taken",
+                do="stop it, or name another port: headrace dev --kafka-port, headrace kafka --port",
             )
 
     def _becomes_ready(self, folder: BrokerFolder, process: SupervisedProcess, port: int, cluster_id: str) -> bool:
@@ -215,5 +227,5 @@ class EmbeddedKafka:
         """Say whether another launch may do better than the one that just died."""
         if process.exit_status in _CRASHES and self._fast_start and archive.drop():
             return True
-        # Somebody else took a port between our choice and Kafka's bind. A port that was named stays, and is waited for.
+        # Somebody else took a port between our choice and Kafka's bind; one that was named stays as it is.
         return "Address already in use" in folder.last_lines()

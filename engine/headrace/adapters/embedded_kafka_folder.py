@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,6 +18,7 @@ from headrace.adapters.embedded_kafka_settings import (
     CONSOLE,
     LOG,
     LOG_CONFIG,
+    PORT,
     SCRATCH,
     TOPICS,
     broker_settings,
@@ -36,16 +38,21 @@ _LITTLE_ROOM_BYTES = 64 * 1024 * 1024
 class BrokerFolder:
     """A data folder, locked for one broker; every file in it is for its owner's eyes only.
 
-    Waits up to `wait_s` for an earlier broker to let go. Raises NotReady if it does not, or if the folder is unusable.
+    Waits up to `wait_s` for an earlier broker to let go, and tells `told` so at once, in a sentence. Raises NotReady if
+    it does not, or if the folder is unusable.
     """
 
-    def __init__(self, path: Path, *, wait_s: float) -> None:
+    def __init__(self, path: Path, *, wait_s: float, told: Callable[[str], None] | None = None) -> None:
         self.path = path
         self._log_from = 0
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.chmod(0o700)
-            self.lock = FileLock(path / "kafka.lock", wait_s=wait_s)
+            self.lock = FileLock(
+                path / "kafka.lock",
+                wait_s=wait_s,
+                waiting=lambda holder: told and told(f"{path} is in use by {holder}; waiting for it, {wait_s:.0f} s"),
+            )
             self.lock.name_holder(f"process {os.getpid()}, which is starting Kafka")
             shutil.rmtree(path / SCRATCH, ignore_errors=True)
             for part in (SCRATCH, LOG.parent):
@@ -114,6 +121,19 @@ class BrokerFolder:
             raise self._unusable(error) from error
         log = self.path / LOG
         self._log_from = log.stat().st_size if log.exists() else 0
+
+    def kept_port(self) -> int | None:
+        """Read the port on which a broker of this folder was last ready; None if there was none."""
+        try:
+            port = int((self.path / PORT).read_text("ascii"))
+        except (OSError, ValueError):
+            return None
+        return port if 0 < port < 65_536 else None
+
+    def keep_port(self, port: int) -> None:
+        """Note the port for the next start: whoever sends to it has written it down somewhere."""
+        with suppress(OSError):  # without the note everything works, on another port next time
+            self._write(PORT, f"{port}\n")
 
     def last_lines(self) -> str:
         """Read the end of what Kafka and its Java have written since `configure`."""

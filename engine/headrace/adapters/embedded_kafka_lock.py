@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
 
@@ -35,18 +36,22 @@ class LockHeld(Exception):
 class FileLock:
     """A lock that is held from construction to `close`, or until the last process that inherited it has died.
 
-    Waits up to `wait_s` seconds for whoever holds it; raises LockHeld after that, and OSError if the file cannot be
-    opened. Pass `descriptor` to a child process to let it hold the lock too.
+    Waits up to `wait_s` seconds for whoever holds it, and tells `waiting` whom it waits for, once; raises LockHeld
+    after that, and OSError if the file cannot be opened. Pass `descriptor` to a child process to let it hold the lock
+    too.
     """
 
-    def __init__(self, path: Path, *, wait_s: float) -> None:
+    def __init__(self, path: Path, *, wait_s: float, waiting: Callable[[str], None] | None = None) -> None:
         self.path = path
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         deadline = time.monotonic() + wait_s
         try:
             while not self._taken():
                 if time.monotonic() >= deadline:
-                    raise LockHeld(path, path.read_text("utf-8", "replace").strip() or "an unknown process")
+                    raise LockHeld(path, self._holder())
+                if waiting is not None:
+                    waiting(self._holder())
+                    waiting = None
                 time.sleep(_POLL_S)
         except BaseException:
             os.close(self.descriptor)
@@ -62,6 +67,9 @@ class FileLock:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
+
+    def _holder(self) -> str:
+        return self.path.read_text("utf-8", "replace").strip() or "an unknown process"
 
     def _taken(self) -> bool:
         try:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 CONFIG = Path("kafka.properties")
+PORT = Path("port")
 LOG_CONFIG = Path("log4j2.properties")
 LOG = Path("logs/kafka.log")
 # What Java itself says before and beside the log: it could not start, ran out of memory, crashed.

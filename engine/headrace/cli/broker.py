@@ -22,7 +22,7 @@ def kafka(port: int, data_dir: Path) -> None:
     asked = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked.set())
-    broker = EmbeddedKafka(data_dir / "kafka", port)
+    broker = EmbeddedKafka(data_dir / "kafka", port, told=lambda sentence: click.echo(sentence, err=True))
     click.echo(f"Starting Kafka in {data_dir / 'kafka'} …", err=True)
     with broker:
         click.echo(f"Kafka listens on {broker.bootstrap}. Ctrl-C stops it.")

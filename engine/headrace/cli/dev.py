@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from headrace.cli.options import (
+    PORT,
     data_dir_option,
     file_settings,
     kafka_options,
@@ -24,6 +26,11 @@ RETRY_INTERVAL_S_MAX = 86_400
 @click.argument("apps", nargs=-1, metavar="[APP.py | module:app]...")
 @listen_options()
 @kafka_options(embedded=True)
+@click.option(
+    "--kafka-port",
+    type=PORT,
+    help="Of the Kafka that is started here, on 127.0.0.1 [the last one; at first 9092 or a free one].",
+)
 @data_dir_option()
 @partitions_option(DEFAULT_PARTITIONS)
 @click.option(
@@ -40,6 +47,7 @@ def dev(
     host: str,
     port: int,
     kafka: str | None,
+    kafka_port: int | None,
     prefix: str,
     data_dir: Path,
     partitions: int | None,
@@ -51,6 +59,8 @@ def dev(
     headrace dev app.py
     """
     targets = require_apps(ctx, apps)
+    if kafka and kafka_port and ctx.get_parameter_source("kafka_port") is ParameterSource.COMMANDLINE:
+        raise click.UsageError(f"--kafka-port is for the Kafka that dev starts, and {kafka} is named as Kafka.", ctx)
     # Stale bytecode would be run when a file changes twice within a second.
     import sys
 
@@ -77,5 +87,6 @@ def dev(
         retry_interval_ms=None if retry_interval is None else round(retry_interval * 1000),
         reload=reload,
         dev=True,
+        kafka_port=kafka_port,
     )
     ctx.exit(serve(plan))

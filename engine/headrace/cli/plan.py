@@ -29,6 +29,7 @@ class Plan:
     reload: bool = False
     dev: bool = False
     http: bool = True
+    kafka_port: int | None = None  # of the one that is started; None: the one that it had, or any
 
     @property
     def url(self) -> str:

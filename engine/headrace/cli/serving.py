@@ -34,6 +34,7 @@ from headrace.cli.stopping import Stop, aside, interruptible, leave
 from headrace.errors import BadDeclaration, HeadraceError, LogUnavailable, NotReady
 from headrace.functions import Function
 
+_KAFKA_PORT = 9092  # where everybody looks for one
 _HANDOVER_S = 5.0  # a restart overlaps its predecessor by that much at most
 _DRAIN_S = 30.0
 _LOOK_S = 0.5
@@ -129,7 +130,12 @@ class Serving:
         plan = self._plan
         if plan.kafka is not None:
             return plan.kafka
-        kafka = self._kafka = EmbeddedKafka(self._folder.path / "kafka")
+        kafka = self._kafka = EmbeddedKafka(
+            self._folder.path / "kafka",
+            plan.kafka_port,
+            first_port=_KAFKA_PORT,
+            told=partial(tell, "kafka_folder_awaited"),
+        )
 
         def start() -> str:
             kafka.start()

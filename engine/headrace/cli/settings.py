@@ -35,6 +35,7 @@ FLAG = "true or false"
 KEYS: dict[str, tuple[str, str]] = {
     "apps": (LIST, ""),
     "kafka": (TEXT, "HEADRACE_KAFKA"),
+    "kafka-port": (NUMBER, ""),
     "kafka-config": (TEXT, "HEADRACE_KAFKA_CONFIG"),
     "prefix": (TEXT, "HEADRACE_PREFIX"),
     "data-dir": (TEXT, "HEADRACE_DATA_DIR"),
