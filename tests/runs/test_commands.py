@@ -197,11 +197,14 @@ def test_a_sleep_until_a_moment_ends_then_or_at_once(lives: Lives, due_ms: int, 
     assert row.due_ms == ends_ms
 
 
-def test_a_sleep_is_bounded(lives: Lives) -> None:
-    lives.apply(plan_sleep, SleepAsked(lives.run_id, b"nap", 0, 1 << 62))
-    row = lives.step(b"nap")
-    assert row is not None
-    assert row.due_ms == lives.now_ms + SLEEP_MS_MAX
+def test_a_sleep_beyond_the_limit_fails_the_run(lives: Lives) -> None:
+    lives.apply(plan_sleep, SleepAsked(lives.run_id, b"long", 0, SLEEP_MS_MAX))
+    assert lives.step(b"long") is not None
+    lives.apply(plan_sleep, SleepAsked(lives.run_id, b"nap", 0, SLEEP_MS_MAX + 1))
+    ended = lives.history[-1]
+    assert (ended.kind, ended.status, ended.code) == ("RunEnded", "Failed", "sleep_too_long")
+    assert lives.effects == [("stop", b"")]
+    assert lives.rows_of_runs() == {}
 
 
 def test_a_run_is_suspended_only_while_everything_that_it_waits_for_is_pending(lives: Lives) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from headrace.records.codec import Packed
 from headrace.records.rows import Failure, KnownEvent, Row, Start
+from headrace.records.waits import LookedBack, Register, Seen, SendSignal, ShapeKnown, ShapeUsed, WaitAnswer, Withdraw
 
 
 class Command(msgspec.Struct, array_like=True, gc=False, tag_field="t"):
@@ -154,6 +155,76 @@ class StateAsked(Command, tag=17):
     value: bytes | None = None
 
 
+class Acquire(Command, tag=20):
+    """A run asks a gate for a slot."""
+
+    gate: bytes
+    run_id: str
+    number: int  # of `Slots`
+    index: int  # of the gate among those of the run
+    home: int  # the run's partition
+    function_id: str
+    limit: str
+    share: bytes
+    order_ms: int
+    begun: bool
+    place: bytes | None
+
+
+class Granted(Command, tag=21):
+    """A gate has given the run a slot."""
+
+    run_id: str
+    number: int
+    index: int
+
+
+class Release(Command, tag=22):
+    """A run gives its slot back, or its place in the queue."""
+
+    gate: bytes
+    run_id: str
+    number: int
+
+
+class ResumeRun(Command, tag=23):
+    """An operator lets a parked run go on: what has used up its retries has all of them again."""
+
+    run_id: str
+
+
+class ReleaseLock(Command, tag=60):
+    """What held a singleton's lock has ended, or was dropped on its way; `run_id` says who that was."""
+
+    key: bytes
+    run_id: str
+
+
+class CancelStart(Command, tag=61):
+    """Cancel what a start has become: it is held by a stage, or is a run, on the first partition of `trail`.
+
+    Where it is neither it has gone on, and the command follows it to the next one, behind it on the same way.
+    """
+
+    function_id: str
+    run_id: str
+    reason: str
+    trail: list[int]
+
+
+class CancelRuns(Command, tag=50):
+    """Cancel the runs of a function that were made from `after_ms` on and before `before_ms`, and match; `id` names it.
+
+    `expression` is CEL over `event`, or "" for all of them.
+    """
+
+    id: str
+    function_id: str
+    after_ms: int
+    before_ms: int
+    expression: str
+
+
 class TimerFired(Command, tag=9):
     """A timer is due."""
 
@@ -171,6 +242,7 @@ AnyCommand = (
     | Suspended
     | AnnounceRuns
     | CodeMissing
+    | CancelRuns
     | TimerFired
     | Start
     | Answer
@@ -178,9 +250,42 @@ AnyCommand = (
     | WaitAsked
     | SignalAsked
     | StateAsked
+    | Acquire
+    | Granted
+    | Release
+    | ResumeRun
+    | ReleaseLock
+    | CancelStart
+    | Register
+    | Withdraw
+    | WaitAnswer
+    | ShapeKnown
+    | Seen
+    | ShapeUsed
+    | SendSignal
+    | LookedBack
 )
 # What goes from one partition to another.
-Travelling = KnownEvent | CancelRun | Start | Answer
+Travelling = (
+    KnownEvent
+    | CancelRun
+    | CancelRuns
+    | Acquire
+    | Granted
+    | Release
+    | ResumeRun
+    | ReleaseLock
+    | CancelStart
+    | Start
+    | Answer
+    | Register
+    | Withdraw
+    | WaitAnswer
+    | ShapeKnown
+    | Seen
+    | ShapeUsed
+    | SendSignal
+)
 
 
 class Envelope(msgspec.Struct, array_like=True, gc=False):

@@ -101,6 +101,31 @@ class Lock(Row):
     key: bytes
 
 
+class Gate(Row):
+    """One limit on concurrency for one value of its key: who gives out its slots, and which limit it is."""
+
+    id: bytes  # 16 bytes, see `functions/gates.py`
+    partition: int
+    limit: str  # the limit's name among those of the run's function
+    share: bytes  # 8 bytes: its slots are given out fairly between these
+
+
+class Slots(Row):
+    """What a run that is limited needs to execute: a slot at each gate. They are asked for one after the other."""
+
+    gates: list[Gate]  # in the order that all runs keep, so that no two wait for each other
+    order_ms: int = 0  # its place in queues
+    expires_ms: int = 0  # it is cancelled when it has not begun by then; 0: never
+    number: int = 0  # grows each time it asks anew: what belongs to an earlier time is void
+    asked: int = 0  # how many gates were asked this time
+    granted: int = 0  # how many of these have answered
+    begun: bool = False  # its code has executed before
+    paused: str = ""  # the pause that holds it
+    told: bool = False  # the history says that it is queued
+    news: list[bytes] = []  # steps that were resolved while it had no slots
+    afresh: bool = False  # its code is to be started, beside what the news say
+
+
 class Start(Row, tag_field="t", tag=12):
     """A run that is to be: what routing makes, admission passes from stage to stage, and `runs` begins.
 
@@ -118,6 +143,7 @@ class Start(Row, tag_field="t", tag=12):
     priority_ms: int = 0  # added to its place in a queue: it goes before those that came so much earlier
     locks: list[Lock] = []
     place: bytes | None = None  # the value of its first concurrency key, where it lives; None without such a key
+    slots: Slots | None = None
 
 
 class Run(Row):
@@ -137,6 +163,7 @@ class Run(Row):
     finish_due_ms: int = 0  # it is cancelled then
     locks: list[Lock] = []
     waited: bool = False  # it has rows of waits or cancellations, see `records/wait_rows.py`
+    slots: Slots | None = None  # None: nothing limits it
 
 
 class StepState(IntEnum):
@@ -169,7 +196,7 @@ class Step(Row):
     order: int = 0  # grows with each recorded result of the partition: replays resolve in this order
     output: bytes | None = None  # as `execution/values.py` writes it
     failure: Failure | None = None
-    due_ms: int = 0
+    due_ms: int = 0  # of a pending one: when it is tried again, wakes or times out; else when its result was recorded
     started_ms: int = 0
 
 
@@ -195,6 +222,8 @@ class TimerKind(IntEnum):
     BATCH = 11  # a batch goes on with what it has
     THROTTLE = 12  # the next start of a queue may go on
     ADMISSION_EXPIRY = 13  # rows of admission stages are looked at, and forgotten if they say nothing any more
+    QUEUE = 20  # a run has not begun within the time that its function allows
+    PAUSE = 21  # the next of the runs that a pause held may go on; `run_id` is the pause
     FINISH = 40  # a run has taken longer than its function allows
     CRON = 41  # a cron line fires; `run_id` is the function's id, `step` the line
     CRON_CANCEL = 42  # the run that a cron line waits for is cancelled once more
@@ -220,6 +249,7 @@ class CronLineRow(Row):
     fire_ms: int  # that, with its jitter: the time of its timer
     running: str = ""  # the run that it started last, while it has not ended
     waiting: list[int] = []  # fires that wait for that one to end
+    cancel_ms: int = 0  # that one is cancelled once more then
 
 
 class Cancellation(Row):

@@ -35,3 +35,15 @@ def unpack_value(packed: bytes) -> Any:
     if tag == b"b":
         return packed[1:]
     return msgspec.json.decode(memoryview(packed)[1:])
+
+
+def json_text(packed: bytes | None, chars_max: int = 64 << 10) -> str:
+    """Write a recorded value as JSON for people; of a large one, the start."""
+    try:
+        text = "null" if packed is None else msgspec.json.encode(unpack_value(packed)).decode()
+    except (msgspec.MsgspecError, TypeError, ValueError):
+        return "null"
+    if len(text) <= chars_max:
+        return text
+    shown = {"truncated": f"{len(text)} characters; this is the start", "start": text[: chars_max // 2]}
+    return msgspec.json.encode(shown).decode()

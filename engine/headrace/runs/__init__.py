@@ -7,28 +7,48 @@ Rules: pure. A command about a run that has ended, or about a step or attempt th
 """
 
 from headrace.runs.announce import announce_runs
+from headrace.runs.answer import take_answer
 from headrace.runs.cancel import cancel_run
+from headrace.runs.cancel_many import begin_cancellation, continue_cancellation
 from headrace.runs.code import note_code
+from headrace.runs.cron import cancel_again, cron_fires, plan_crons
+from headrace.runs.invoke import invoke_function
+from headrace.runs.keyed_state import apply_state
 from headrace.runs.publish import publish_events
 from headrace.runs.run_report import take_run_report
 from headrace.runs.sleep import plan_sleep
 from headrace.runs.start import new_start, run_id_of, start_run
 from headrace.runs.step_report import take_step_report
 from headrace.runs.suspend import suspend_run
+from headrace.runs.timeouts import begin_finish, finish_timed_out
+from headrace.runs.wait import ask_signal, ask_wait, take_wait_answer
 from headrace.runs.wake import wake_run, wake_step
 
 __all__ = [
     "announce_runs",
+    "apply_state",
+    "ask_signal",
+    "ask_wait",
+    "begin_cancellation",
+    "begin_finish",
+    "cancel_again",
     "cancel_run",
+    "continue_cancellation",
+    "cron_fires",
+    "finish_timed_out",
+    "invoke_function",
     "new_start",
     "note_code",
+    "plan_crons",
     "plan_sleep",
     "publish_events",
     "run_id_of",
     "start_run",
     "suspend_run",
+    "take_answer",
     "take_run_report",
     "take_step_report",
+    "take_wait_answer",
     "wake_run",
     "wake_step",
 ]

@@ -6,11 +6,14 @@ from typing import Any
 
 import msgspec
 
+from headrace.records.commands import Answer, ReleaseLock
 from headrace.records.events import INTERNAL_EVENT_BYTES_MAX
 from headrace.records.history import Kind
 from headrace.records.ids import derive_ulid
-from headrace.records.rows import Failure, KnownEvent, Run, StepState, TimerKind, timer_key
-from headrace.records.values import unpack_value
+from headrace.records.invoked import correlation_id
+from headrace.records.rows import Failure, KnownEvent, Reply, Run, StepState, TimerKind, timer_key
+from headrace.records.values import NONE, unpack_value
+from headrace.runs.forgetting import forget_waits
 from headrace.state import Turn
 
 FINISHED = "inngest/function.finished"
@@ -26,14 +29,21 @@ def end_run(
     output: bytes | None = None,
     output_json: str = "",
     failure: Failure | None = None,
+    code: str = "",
+    explanation: str = "",
+    action: str = "",
 ) -> None:
     """Take the run out of the state, write its last record, and publish its lifecycle events if anyone wants them."""
     run_key = run_id.encode()
     state = turn.state
+    if run.waited:
+        forget_waits(turn, run_id)
     for key, step in state.steps.scan(run_key):
         if step.state == StepState.PENDING and step.due_ms:
             state.timers.delete(timer_key(step.due_ms, TimerKind.STEP, run_id, key[len(run_key) :]))
         state.steps.delete(key)
+    if run.finish_due_ms:
+        state.timers.delete(timer_key(run.finish_due_ms, TimerKind.FINISH, run_id))
     if run.retry_due_ms:
         state.timers.delete(timer_key(run.retry_due_ms, TimerKind.RUN, run_id))
     state.runs.delete(run_key)
@@ -46,9 +56,21 @@ def end_run(
         more["output"] = output_json
     else:
         more.update(error_name=failure.name, error_message=failure.message, error_stack=failure.stack)
+    if code:
+        more.update(code=code, explanation=explanation, action=action)
     turn.history(Kind.RunEnded, run_id, run.function_id, **more)
+    for lock in run.locks:
+        turn.command(lock.partition, ReleaseLock(lock.key, run_id))
+    for reply in run.replies:
+        turn.command(reply.partition, _answer(reply, run_id, output, failure))
     if not run.quiet:
         _tell(turn, run_id, run, status, output, failure)
+
+
+def _answer(reply: Reply, run_id: str, output: bytes | None, failure: Failure | None) -> Answer:
+    if not reply.run_id:  # a cron line, which asks only whether it has ended
+        return Answer("", reply.step, run_id)
+    return Answer(reply.run_id, reply.step, run_id, None if failure else output or NONE, failure)
 
 
 def _tell(turn: Turn, run_id: str, run: Run, status: str, output: bytes | None, failure: Failure | None) -> None:
@@ -62,6 +84,8 @@ def _tell(turn: Turn, run_id: str, run: Run, status: str, output: bytes | None, 
         "events": [_event_json(event) for event in run.events],
         "_inngest": {"status": status},
     }
+    if run.replies and run.replies[0].run_id:
+        data["correlation_id"] = correlation_id(run.replies[0].run_id, run.replies[0].step)
     if failure is not None:
         data["error"] = {"name": failure.name, "message": failure.message, "stack": failure.stack}
     elif status == "Completed":

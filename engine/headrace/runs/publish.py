@@ -11,6 +11,7 @@ from headrace.records.rows import Step, StepOp, StepState, split_step_name
 from headrace.records.values import pack_value
 from headrace.runs.announce import announce
 from headrace.runs.asked import may_be_asked
+from headrace.runs.weight import grows_too_large
 from headrace.state import Turn
 
 
@@ -24,6 +25,8 @@ def publish_events(turn: Turn, asked: EventsAsked) -> None:
     if run is None or not may_be_asked(turn, run_key + asked.step):
         return
     announce(turn, asked.run_id, run)
+    if grows_too_large(turn, asked.run_id, run, asked.step, 0):
+        return
     now_ms = turn.now_ms
     ids = []
     for number, (json, key) in enumerate(asked.events):
@@ -31,7 +34,7 @@ def publish_events(turn: Turn, asked: EventsAsked) -> None:
         turn.publish(event_id, json, key, event_id.encode() if key is None else key)
         ids.append(event_id)
     step_id, occurrence = split_step_name(asked.step)
-    row = Step(step_id, StepOp.SEND_EVENT, StepState.DONE, 1, turn.next_order(), pack_value(ids), None, 0, now_ms)
+    row = Step(step_id, StepOp.SEND_EVENT, StepState.DONE, 1, turn.next_order(), pack_value(ids), None, now_ms, now_ms)
     turn.state.steps.put(run_key + asked.step, row)
     if run.attempt:
         run.attempt = 0

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from headrace.records.commands import SleepAsked
 from headrace.records.history import Kind
+from headrace.records.limits import DEFAULTS
 from headrace.records.rows import Step, StepOp, StepState, Timer, TimerKind, split_step_name, timer_key
 from headrace.runs.announce import announce
 from headrace.runs.asked import may_be_asked
+from headrace.runs.weight import fail_beyond, grows_too_large
 from headrace.state import Turn
 
-SLEEP_MS_MAX = 10 * 366 * 24 * 3_600_000
+SLEEP_MS_MAX = DEFAULTS.sleep_ms
 
 
 def plan_sleep(turn: Turn, asked: SleepAsked) -> None:
@@ -20,8 +22,15 @@ def plan_sleep(turn: Turn, asked: SleepAsked) -> None:
         return
     announce(turn, asked.run_id, run)
     now_ms = turn.now_ms
-    due_ms = min(max(asked.due_ms or now_ms + asked.duration_ms, now_ms), now_ms + SLEEP_MS_MAX)
     step_id, occurrence = split_step_name(asked.step)
+    due_ms = max(asked.due_ms or now_ms + asked.duration_ms, now_ms)
+    if due_ms > now_ms + turn.limits.sleep_ms:
+        what = f"the step {step_id!r} sleeps for {due_ms - now_ms} ms; {turn.limits.sleep_ms} are allowed"
+        do = "sleep for ten years at most, or start another run by then"
+        fail_beyond(turn, asked.run_id, run, "sleep_too_long", what, do)
+        return
+    if grows_too_large(turn, asked.run_id, run, asked.step, 0):
+        return
     row = Step(step_id, StepOp.SLEEP, StepState.PENDING, 0, turn.next_order(), None, None, due_ms, now_ms)
     turn.state.steps.put(run_key + asked.step, row)
     turn.state.timers.put(

@@ -7,6 +7,8 @@ from functools import lru_cache
 from headrace.records.events import RESERVED_PREFIX
 from headrace.records.ids import entropy, ulid_tail, ulid_time
 from headrace.records.rows import KnownEvent, Run, Start
+from headrace.runs.cancel_on import watch_for_cancel
+from headrace.runs.timeouts import begin_finish
 from headrace.state import Turn
 
 _ENTROPY_CHARACTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -48,7 +50,13 @@ def new_start(turn: Turn, function_id: str, event: KnownEvent, cause: int = -1) 
 def start_run(turn: Turn, start: Start) -> str:
     """Make the run and have its code started; return its id."""
     run_id = start.run_id
-    run = Run(start.function_id, turn.now_ms, start.events, quiet=start.quiet, replies=start.replies)
+    run = Run(start.function_id, turn.now_ms, start.events, quiet=start.quiet, replies=start.replies, locks=start.locks)
+    run.place = start.place
+    definition = turn.definition(start.function_id)
+    if definition is not None and definition.cancel_on:
+        watch_for_cancel(turn, run_id, run, definition.cancel_on)
     turn.state.runs.put(run_id.encode(), run)
+    if definition is not None and definition.timeouts is not None:
+        begin_finish(turn, run_id, run, definition.timeouts)
     turn.execute(run_id)
     return run_id

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from headrace.records.commands import StepReport
 from headrace.records.history import Kind
 from headrace.records.rows import Failure, Run, Step, StepOp, StepState, Timer, TimerKind, split_step_name, timer_key
 from headrace.runs.announce import announce
 from headrace.runs.retry import definition_of, retry_delay_ms
+from headrace.runs.weight import grows_too_large
 from headrace.state import Turn
 
 _OP_NAMES = [op.name.lower() for op in StepOp]
@@ -27,6 +30,11 @@ def take_step_report(turn: Turn, report: StepReport) -> None:
     if known is None and report.attempt != 0:
         return
     announce(turn, report.run_id, run)
+    if report.output is not None and len(report.output) > turn.limits.step_output_bytes:
+        _record(
+            turn, run, msgspec.structs.replace(report, output=None), StepState.FAILED, _too_large(turn, report.output)
+        )
+        return
     if report.failure is None:
         _record(turn, run, report, StepState.DONE, None)
         return
@@ -39,6 +47,15 @@ def take_step_report(turn: Turn, report: StepReport) -> None:
     _try_again(turn, run, report, report.failure, turn.now_ms + delay_ms)
 
 
+def _too_large(turn: Turn, output: bytes) -> Failure:
+    return Failure(
+        "OutputTooLarge",
+        f"the step's result has {len(output)} bytes; {turn.limits.step_output_bytes} are allowed; "
+        "put large data elsewhere and return a reference to it",
+        retriable=False,
+    )
+
+
 def _record(turn: Turn, run: Run, report: StepReport, state: StepState, failure: Failure | None) -> None:
     step_id, occurrence = split_step_name(report.step)
     row = Step(
@@ -49,10 +66,12 @@ def _record(turn: Turn, run: Run, report: StepReport, state: StepState, failure:
         turn.next_order(),
         report.output,
         failure,
-        0,
+        turn.now_ms,
         report.started_ms,
     )
     run_key = report.run_id.encode()
+    if grows_too_large(turn, report.run_id, run, report.step, 0 if report.output is None else len(report.output)):
+        return
     turn.state.steps.put(run_key + report.step, row)
     if run.attempt:  # a recorded step gives the function body its full number of attempts again
         run.attempt = 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from headrace.records.history import Kind
 from headrace.records.rows import Step, StepOp, StepState, split_step_name
 from headrace.records.values import NONE
+from headrace.runs.invoke import time_out
+from headrace.runs.recording import record_result
 from headrace.state import Turn
 
 
@@ -15,7 +17,11 @@ def wake_step(turn: Turn, run_id: str, step: bytes, due_ms: int) -> None:
     row = turn.state.steps.get(run_key + step)
     if run is None or row is None or row.state != StepState.PENDING or row.due_ms != due_ms:
         return
-    if row.op == StepOp.SLEEP:
+    if row.op == StepOp.INVOKE:
+        row = time_out(row, turn.next_order(), turn.now_ms)
+        if not record_result(turn, run_id, run, step, row):
+            return
+    elif row.op == StepOp.SLEEP:
         row = Step(row.id, row.op, StepState.DONE, 0, turn.next_order(), NONE, None, row.due_ms, row.started_ms)
         step_id, occurrence = split_step_name(step)
         turn.history(

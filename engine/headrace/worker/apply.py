@@ -15,8 +15,9 @@ from headrace.records.definitions import decode_definition
 from headrace.records.events import HEADER_ID, HEADER_SOURCE, KEY_BYTES_MAX, read_event
 from headrace.records.ids import entropy, is_ulid, partition_of, position_entropy, ulid_tail, ulid_time
 from headrace.records.rows import KnownEvent, Start, Timer, TimerKind, timer_key
-from headrace.routing import Routes
-from headrace.runs import new_start, start_run, wake_run, wake_step
+from headrace.records.waits import Found
+from headrace.routing import SHAPE_KIND, Forwarding, Routes
+from headrace.runs import new_start, plan_crons, start_run, wake_run, wake_step
 from headrace.worker.dispatch import BROADCASTS, COMMANDS, TIMERS
 from headrace.worker.honour import VERSIONS_RESERVED
 from headrace.worker.timers import due_of
@@ -32,6 +33,7 @@ class Inputs:
         self._dead_value_bytes = dead_value_bytes
         self._seeds: dict[int, int] = {}
         self.routes = Routes([])
+        self.forwarding = Forwarding()
         self._plans: dict[str, Plan] = {}
         self._counters = turn.counters
 
@@ -43,6 +45,14 @@ class Inputs:
         plans = {definition.id: plan_of(definition) for definition in definitions}
         self._plans = {function_id: plan for function_id, plan in plans.items() if plan is not None}
 
+    def load_shapes(self) -> None:
+        """Compile the shapes of events that are forwarded to those who wait."""
+        self.forwarding = Forwarding(self._turn.state.waiting.shapes.scan(b""))
+
+    def wanted(self, event_name: str) -> bool:
+        """Whether an event of this name starts or resolves anything, as far as the partition knows."""
+        return self.routes.wanted(event_name) or self.forwarding.wanted(event_name)
+
     def define(self, command: Broadcast) -> None:
         """Take in a record of the functions topic: a definition, or what else all partitions know; or its removal."""
         kind, name = split_broadcast_key(command.key)
@@ -53,8 +63,11 @@ class Inputs:
             table.put(command.key, command.value)
         if not kind:
             self.load_definitions()
+            plan_crons(self._turn, name)
         elif kind in BROADCASTS:  # a kind of a newer version stays in its row until this node is upgraded
             BROADCASTS[kind](self._turn, name, command.value)
+            if kind == SHAPE_KIND:
+                self.load_shapes()
             if self._turn.local:
                 self._apply_local()
 
@@ -116,7 +129,7 @@ class Inputs:
         except BadRecord as error:
             self._bury(record, error)
             return
-        cause = self._cause(record)
+        cause = self.cause(record)
         event_id = "" if given_header_id is None else given_header_id.decode("ascii", "replace")
         if not is_ulid(event_id):
             event_id = ulid_time(record.timestamp_ms) + ulid_tail(cause)
@@ -130,9 +143,14 @@ class Inputs:
             fields.id or "",
             record.key,
         )
+        if self.forwarding.wanted(event.name):
+            self.forwarding.forward(self._turn, Found(record.partition, record.offset, event))
+            if self._turn.local:
+                self._apply_local()
         self._place(event, cause)
 
-    def _cause(self, record: Record) -> int:
+    def cause(self, record: Record) -> int:
+        """Give the place of an event's record as 80 bits."""
         seed = self._seeds.get(record.partition)
         if seed is None:
             seed = entropy(f"{self._topic_id}\0{record.partition}".encode())

@@ -5,26 +5,61 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from headrace.admission import cancel_start, end_debounce, end_gathering, forget_rows, let_next_go, release_lock
 from headrace.records.commands import (
     AnnounceRuns,
+    Answer,
     CancelRun,
+    CancelRuns,
+    CancelStart,
     CodeMissing,
     EventsAsked,
+    InvokeAsked,
+    ReleaseLock,
     RunReport,
+    SignalAsked,
     SleepAsked,
+    StateAsked,
     StepReport,
     Suspended,
+    WaitAsked,
 )
-from headrace.records.rows import Timer
+from headrace.records.rows import Timer, TimerKind
+from headrace.records.waits import LookedBack, Register, Seen, SendSignal, ShapeKnown, ShapeUsed, WaitAnswer, Withdraw
+from headrace.routing import (
+    SHAPE_KIND,
+    forget_recent,
+    keep_shape,
+    know_shape,
+    look_after_shape,
+    register_waiter,
+    see_event,
+    send_signal,
+    take_findings,
+    take_shape,
+    time_out_waiter,
+    withdraw_waiter,
+)
 from headrace.runs import (
     announce_runs,
+    apply_state,
+    ask_signal,
+    ask_wait,
+    begin_cancellation,
+    cancel_again,
     cancel_run,
+    continue_cancellation,
+    cron_fires,
+    finish_timed_out,
+    invoke_function,
     note_code,
     plan_sleep,
     publish_events,
     suspend_run,
+    take_answer,
     take_run_report,
     take_step_report,
+    take_wait_answer,
 )
 from headrace.worker.turn import OpenTurn
 
@@ -37,10 +72,40 @@ COMMANDS: dict[type, Callable[[OpenTurn, Any], None]] = {
     AnnounceRuns: announce_runs,
     CodeMissing: note_code,
     CancelRun: cancel_run,
+    CancelRuns: begin_cancellation,
+    CancelStart: cancel_start,
+    ReleaseLock: release_lock,
+    InvokeAsked: invoke_function,
+    Answer: take_answer,
+    StateAsked: apply_state,
+    WaitAsked: ask_wait,
+    SignalAsked: ask_signal,
+    WaitAnswer: take_wait_answer,
+    Register: register_waiter,
+    Withdraw: withdraw_waiter,
+    Seen: see_event,
+    ShapeKnown: know_shape,
+    ShapeUsed: keep_shape,
+    SendSignal: send_signal,
+    LookedBack: take_findings,
 }
 
 # By TimerKind: called with the timer, whose row is gone by then, and the time at which it was due.
-TIMERS: dict[int, Callable[[OpenTurn, Timer, int], None]] = {}
+TIMERS: dict[int, Callable[[OpenTurn, Timer, int], None]] = {
+    TimerKind.FINISH: finish_timed_out,
+    TimerKind.CRON: cron_fires,
+    TimerKind.CRON_CANCEL: cancel_again,
+    TimerKind.CANCEL_RUNS: continue_cancellation,
+    TimerKind.WAIT: time_out_waiter,
+    TimerKind.RECENT_EXPIRY: forget_recent,
+    TimerKind.SHAPE: look_after_shape,
+    TimerKind.DEBOUNCE: end_debounce,
+    TimerKind.BATCH: end_gathering,
+    TimerKind.THROTTLE: let_next_go,
+    TimerKind.ADMISSION_EXPIRY: forget_rows,
+}
 
 # By the kind of a broadcast: called with its name and value once its row is written (or removed: None).
-BROADCASTS: dict[str, Callable[[OpenTurn, str, bytes | None], None]] = {}
+BROADCASTS: dict[str, Callable[[OpenTurn, str, bytes | None], None]] = {
+    SHAPE_KIND: take_shape,
+}

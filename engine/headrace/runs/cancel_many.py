@@ -1,0 +1,68 @@
+"""Cancel many: all runs of a function that were made in some time, and match an expression.
+
+Every partition is told, and goes through its runs some at a time: there may be a million.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.errors import BadDeclaration, BadRecord
+from headrace.expressions import Expression, compile_expression
+from headrace.functions.bindings import event_bindings
+from headrace.records.commands import CancelRun, CancelRuns
+from headrace.records.rows import Cancellation, Run, Timer, TimerKind, timer_key
+from headrace.runs.cancel import cancel_run
+from headrace.state import Turn
+
+PART = 500
+
+
+def begin_cancellation(turn: Turn, command: CancelRuns) -> None:
+    """Take up a bulk cancellation; one that is here already goes on as it is."""
+    key = command.id.encode()
+    if turn.state.cancellations.get(key) is not None:
+        return
+    row = Cancellation(command.function_id, command.after_ms, command.before_ms, command.expression)
+    turn.state.cancellations.put(key, row)
+    _go_on(turn, command.id, turn.now_ms)
+
+
+def continue_cancellation(turn: Turn, timer: Timer, due_ms: int) -> None:
+    """Cancel what matches of the next runs."""
+    key = timer.run_id.encode()
+    row = turn.state.cancellations.get(key)
+    if row is None:
+        return
+    try:
+        expression = compile_expression(row.expression, variables=("event",), option="if") if row.expression else None
+    except BadDeclaration:  # checked where it was asked for, by a version that knows more
+        turn.state.cancellations.delete(key)
+        return
+    page = turn.state.runs.page(row.cursor, PART)
+    for run_key, run in page:
+        if _matches(run, row, expression, turn.now_ms):
+            row.cancelled += 1
+            cancel_run(turn, CancelRun(run_key.decode(), f"the bulk cancellation {timer.run_id}"))
+    if len(page) < PART:
+        turn.state.cancellations.delete(key)
+        return
+    row.cursor = page[-1][0]
+    turn.state.cancellations.put(key, row)
+    _go_on(turn, timer.run_id, turn.now_ms + 1)
+
+
+def _go_on(turn: Turn, cancellation_id: str, due_ms: int) -> None:
+    timer = Timer(TimerKind.CANCEL_RUNS, cancellation_id)
+    turn.state.timers.put(timer_key(due_ms, TimerKind.CANCEL_RUNS, cancellation_id), timer)
+
+
+def _matches(run: Run, row: Cancellation, expression: Expression | None, now_ms: int) -> bool:
+    if run.function_id != row.function_id or not row.after_ms <= run.created_ms < row.before_ms:
+        return False
+    if expression is None:
+        return True
+    try:
+        return expression.matches({"event": event_bindings(run.events[0])}, now_ms)
+    except (BadRecord, msgspec.MsgspecError, RecursionError, TypeError, ValueError):
+        return False
