@@ -73,6 +73,14 @@ class Expression:
         except Exception:  # one event must not stop a partition: it does not match, and `evaluate` says why
             return False
 
+    def find(self, bindings: Mapping[str, object]) -> tuple[bool, object]:
+        """Read a plain path (one that `paths` names): whether it is there, and what stands there. Never raises."""
+        try:
+            value: Any = self._run(bindings)
+        except Exception:  # data that has no such path, in whatever way
+            return False, None
+        return value is not UNKNOWN, None if value is UNKNOWN else value
+
     def equality(self, stored: str = "event", arriving: str = "async") -> tuple[str, str] | None:
         """Give (stored path, arriving path) of an equality without which the expression cannot be true, or None.
 
