@@ -8,12 +8,13 @@ Rules: synchronous and deterministic; nothing here touches the world. A value th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 from headrace.records.admission_rows import Buffer, Chunk, Debounced, Meter, QueuedStart, Repeat, Singleton
 from headrace.records.commands import Travelling
 from headrace.records.definitions import Definition
+from headrace.records.gate_rows import QueuedRun, SlotClaim
 from headrace.records.limits import RunLimits
 from headrace.records.rows import Cancellation, CronLineRow, EventId, Positions, Run, Step, Timer
 from headrace.records.wait_rows import WaitRow
@@ -136,6 +137,42 @@ class Admission(Protocol):
     def queued(self) -> QueueTable[QueuedStart]: ...
 
 
+class ClaimTable(Table[SlotClaim], Protocol):
+    """Runs at gates. Key: gate (16 bytes), then run id."""
+
+    def given(self, gate: bytes) -> int:
+        """How many runs have a slot of this gate."""
+        ...
+
+
+class TurnTable(Table[int], Protocol):
+    """Shares that wait at gates. Key: gate (16 bytes), then share; each value is greater than all before it."""
+
+    def gates(self) -> list[bytes]:
+        """The gates at which runs wait."""
+        ...
+
+    def shares(self, gate: bytes) -> Iterable[bytes]:
+        """The shares that wait at a gate, in the order of their values."""
+        ...
+
+
+class Gates(Protocol):
+    """The tables of gates and pauses; their keys are made in `admission/gates.py` and `runs/pauses.py`."""
+
+    @property
+    def claims(self) -> ClaimTable: ...
+
+    @property
+    def queue(self) -> QueueTable[QueuedRun]: ...
+
+    @property
+    def turns(self) -> TurnTable: ...
+
+    @property
+    def paused(self) -> QueueTable[bytes]: ...
+
+
 class State(Protocol):
     """The tables of a partition."""
 
@@ -144,6 +181,9 @@ class State(Protocol):
 
     @property
     def waiting(self) -> Waiting: ...
+
+    @property
+    def gates(self) -> Gates: ...
 
     @property
     def positions(self) -> Table[Positions]:
@@ -217,7 +257,15 @@ class Turn(Protocol):
         ...
 
     def definition(self, function_id: str) -> Definition | None:
-        """What the partition knows of a function; None for one that was removed."""
+        """What the partition knows of a function, live limits included; None for one that was removed."""
+        ...
+
+    def paused(self, function_id: str, place: bytes | None) -> str:
+        """Name of the pause that holds new runs of a function whose key is `place`, or ""."""
+        ...
+
+    def queued(self, run_id: str) -> None:
+        """Note that the run waits for a slot: if it still does in a moment, it is to be seen (`AnnounceRuns`)."""
         ...
 
     def next_order(self) -> int:

@@ -5,7 +5,33 @@ Out:   the functions that may start; verdicts for those that may not.
 Rules: pure; each stage's state lives in the partition where it decides.
 """
 
+from headrace.admission.batch import make_batch
+from headrace.admission.debounce import end_debounce, make_debounce
 from headrace.admission.event_id import EVENT_ID_WINDOW_MS, first_starts, forget_event_ids
-from headrace.admission.plan import Plan, plan_of
+from headrace.admission.expiry import forget_rows
+from headrace.admission.gathering import end_gathering
+from headrace.admission.held import cancel_start, count_held, remove_held
+from headrace.admission.idempotency import make_idempotency
+from headrace.admission.plan import MAKERS, Plan, plan_of
+from headrace.admission.rate_limit import make_rate_limit
+from headrace.admission.singleton import make_singleton, release_lock
+from headrace.admission.throttle import let_next_go, look_again, make_throttle
 
-__all__ = ["EVENT_ID_WINDOW_MS", "Plan", "first_starts", "forget_event_ids", "plan_of"]
+MAKERS += [make_idempotency, make_rate_limit, make_debounce, make_batch, make_singleton, make_throttle]
+
+__all__ = [
+    "EVENT_ID_WINDOW_MS",
+    "Plan",
+    "cancel_start",
+    "count_held",
+    "end_debounce",
+    "end_gathering",
+    "first_starts",
+    "forget_event_ids",
+    "forget_rows",
+    "let_next_go",
+    "look_again",
+    "plan_of",
+    "release_lock",
+    "remove_held",
+]

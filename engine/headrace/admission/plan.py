@@ -76,11 +76,11 @@ class Plan:
         return True
 
 
-# What makes each stage of a definition that declares it, in order. A maker gives None for one that does not.
+# What makes each stage of a definition that declares it, and None for one that does not; filled by the package.
 MAKERS: list[Callable[[Definition], Stage | None]] = []
 
 
 def plan_of(definition: Definition) -> Plan | None:
     """Make the plan of a function; None for one that declares no stage, as most do."""
     stages = [stage for stage in (make(definition) for make in MAKERS) if stage is not None]
-    return Plan(stages) if stages else None
+    return Plan(sorted(stages, key=lambda stage: stage.number)) if stages else None

@@ -34,12 +34,21 @@ class Key:
     def of(self, event: KnownEvent, now_ms: int) -> bytes:
         """Compute it: the bytes of a text as they are (so a record key and an equal text are one), others as JSON.
 
-        What cannot be computed is null, as a missing field is: all such events share that key.
+        What cannot be computed is null, and a missing field is false: all such events share that key.
         """
+        if self._expression is None:
+            return b""
+        key = self.unless_false(event, now_ms)
+        return b"false" if key is None else key
+
+    def unless_false(self, event: KnownEvent, now_ms: int) -> bytes | None:
+        """Compute it; None where it is false, as a missing field is: the limit does not concern such an event."""
         if self._expression is None:
             return b""
         try:
             value = self._expression.evaluate({"event": event_bindings(event)}, now_ms)
+            if value is False:
+                return None
             return value.encode() if isinstance(value, str) else msgspec.json.encode(value)
         except (BadRecord, msgspec.MsgspecError, RecursionError, TypeError, ValueError):
             return b"null"

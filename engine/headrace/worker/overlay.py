@@ -208,8 +208,9 @@ class Overlay:
     ROWS_CACHED_MAX = 100_000
 
     def __init__(self, store: Store) -> None:
-        from headrace.worker.step_rows import StepRows
         from headrace.worker.admission_tables import AdmissionTables
+        from headrace.worker.gate_tables import GateTables
+        from headrace.worker.step_rows import StepRows
         from headrace.worker.timers import TimerRows
         from headrace.worker.wait_tables import WaitTables
 
@@ -220,6 +221,7 @@ class Overlay:
         self.definitions: Rows[bytes] = Rows(rows.DEFINITIONS, bytes, store)
         self.broadcasts: Rows[bytes] = Rows(rows.BROADCASTS, bytes, store)
         self.waiting = WaitTables(store)
+        self.gates = GateTables(store)
         self.keyed_state: Rows[bytes] = Rows(rows.KEYED_STATE, bytes, store)
         self.cron_lines: Rows[rows.CronLineRow] = Rows(rows.CRON_LINES, rows.CronLineRow, store)
         self.cancellations: Rows[rows.Cancellation] = Rows(rows.CANCELLATIONS, rows.Cancellation, store)
@@ -242,6 +244,7 @@ class Overlay:
             self.broadcasts,
             *self.admission.tables,
             *self.waiting.tables,
+            *self.gates.tables,
             self.event_ids,
             self.event_id_expiry,
             self.positions,

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from headrace.adapters.seams import Outgoing
+from headrace.functions.settings import is_paused, limits_key, pause_key, pause_name, read_limits, with_limits
 from headrace.records.changelog import RowChange
 from headrace.records.commands import ENVELOPE, Envelope, Travelling
 from headrace.records.definitions import Definition, decode_definition
@@ -27,9 +28,9 @@ from headrace.worker.overlay import Overlay
 NONE_BEFORE = -1
 _HISTORY_ROW_BYTES = 512 << 10
 
-START, RESOLVE, STOP, LOOK_BACK = 0, 1, 2, 3
+START, RESOLVE, STOP, LOOK_BACK, QUEUED = 0, 1, 2, 3, 4
 # What is to be done with the run's code: (START, run id, b"", None) | (RESOLVE, run id, step, row) | (STOP, …);
-# or for those who wait: (LOOK_BACK, "", shape key, None).
+# or for those who wait: (LOOK_BACK, "", shape key, None). QUEUED: it waits for a slot, see `young.py`.
 Effect = tuple[int, str, bytes, Step | None]
 
 
@@ -78,6 +79,7 @@ class OpenTurn:
         self.effects: list[Effect] = []
         self.local: list[Travelling] = []  # commands to oneself, applied in this turn
         self._definitions: dict[str, Definition | None] = {}
+        self._pauses: set[str] | None = None
         self._lifecycle = LifecycleWriter(partition).encode
         self._seq = 0
         self._history: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]] = []
@@ -107,12 +109,30 @@ class OpenTurn:
         known = self._definitions
         if function_id not in known:
             packed = self.state.definitions.get(function_id.encode())
-            known[function_id] = None if packed is None else decode_definition(packed)
+            live = self.state.broadcasts.get(limits_key(function_id))
+            definition = None if packed is None else decode_definition(packed)
+            if definition is not None and live is not None:
+                definition = with_limits(definition, read_limits(live))
+            known[function_id] = definition
         return known[function_id]
 
+    def paused(self, function_id: str, place: bytes | None) -> str:
+        """Name the pause that holds new runs of a function with this key, or ""."""
+        if self._pauses is None:
+            prefix = pause_key("")
+            found = self.state.broadcasts.scan(prefix)
+            self._pauses = {key[len(prefix) :].decode() for key, value in found if is_paused(value)}
+        if not self._pauses:
+            return ""
+        if function_id in self._pauses:
+            return function_id
+        name = "" if place is None else pause_name(function_id, place)
+        return name if name in self._pauses else ""
+
     def definitions_changed(self) -> None:
-        """Read definitions from the state again."""
+        """Read definitions and settings from the state again."""
         self._definitions = {}
+        self._pauses = None
 
     def next_order(self) -> int:
         """Return a number greater than any that this partition gave before."""
@@ -141,6 +161,10 @@ class OpenTurn:
     def execute(self, run_id: str) -> None:
         """Have the run's code started once this turn's commit is honoured."""
         self.effects.append((START, run_id, b"", None))
+
+    def queued(self, run_id: str) -> None:
+        """Note that a run waits for a slot."""
+        self.effects.append((QUEUED, run_id, b"", None))
 
     def resolve(self, run_id: str, step: bytes, row: Step) -> None:
         """Tell the run's code what became of a step, once this turn's commit is honoured."""

@@ -1,0 +1,102 @@
+"""Batch: events are gathered, and start one run together: when there are enough, or enough bytes, or time is over.
+
+An event is written once, in a chunk with those that arrived in the same turn; the buffer's own row says how many there
+are, so an event costs the same whether it is the first or the ten-thousandth. The run's id is that of the first event's
+start: the same batch makes the same run.
+
+With `partitioned` there is one buffer for each partition, wherever an event happens to be: no key, no hop.
+"""
+
+from __future__ import annotations
+
+from headrace.admission.gathering import append, begin, fire
+from headrace.admission.keys import StageKey, bucket_of, bucket_prefix
+from headrace.admission.plan import StageNumber
+from headrace.errors import BadDeclaration
+from headrace.expressions import Expression, compile_expression
+from headrace.functions.bindings import event_bindings
+from headrace.records.admission_rows import Buffer
+from headrace.records.definitions import Batch, Definition
+from headrace.records.rows import KnownEvent, Start
+from headrace.state import Turn
+
+EVENTS_MAX = 10_000
+TIMEOUT_MS_MIN = 10
+# A batch that may have to travel to a later stage is one command, which has to fit into a record of Kafka (8 MiB).
+BYTES_MAX = 10 << 20
+TRAVELLING_BYTES_MAX = 6 << 20
+
+
+class BatchStage:
+    """Gathers the events of each key."""
+
+    number = StageNumber.BATCH
+
+    def __init__(self, definition: Definition, option: Batch) -> None:
+        self._partitioned = option.partitioned
+        self._key = StageKey(definition.id, self.number, "" if option.partitioned else option.key)
+        self._here = bucket_of(bucket_prefix(definition.id, self.number), b"partition")
+        self._if = _read_condition(option.expression)
+        self._events_max = min(max(option.max_size, 1), EVENTS_MAX)
+        travels = definition.singleton or definition.throttle or definition.concurrency
+        bytes_max = TRAVELLING_BYTES_MAX if travels else BYTES_MAX
+        self._bytes_max = min(option.max_bytes or bytes_max, bytes_max)
+        self._timeout_ms = max(option.timeout_ms, TIMEOUT_MS_MIN)
+        self._event: KnownEvent | None = None
+        self._gathered = True
+
+    def place(self, turn: Turn, start: Start) -> bytes | None:
+        """Where the key's value belongs; an event that starts alone, or any if partitioned, stays where it is."""
+        if self._partitioned or not self._is_gathered(start):
+            return None
+        return self._key.shared_place(start)
+
+    def decide(self, turn: Turn, start: Start) -> bool:
+        """Add it to the buffer; it passes alone where `if_` is not true."""
+        if not self._is_gathered(start):
+            return True
+        bucket = self._here if self._partitioned else self._key.shared_bucket(start)
+        event = start.events[0]
+        size = len(event.json) if event.key is None else len(event.json) + len(event.key)
+        buffers = turn.state.admission.buffers
+        buffer = buffers.get(bucket)
+        if buffer is None:
+            buffer = Buffer()
+        elif buffer.count and (buffer.size + size > self._bytes_max or buffer.count >= self._events_max):
+            fire(turn, bucket, buffer)
+        if not buffer.count:
+            begin(turn, bucket, buffer, start, self._timeout_ms)
+        append(turn, bucket, buffer, start, event, size)
+        if buffer.count >= self._events_max or buffer.size >= self._bytes_max:
+            fire(turn, bucket, buffer)
+        buffers.put(bucket, buffer)
+        return False
+
+    def _is_gathered(self, start: Start) -> bool:
+        if len(start.events) != 1:
+            return False  # a batch already, which is started again
+        if self._if is None:
+            return True
+        event = start.events[0]
+        if event is not self._event:
+            self._event = event
+            try:
+                self._gathered = self._if.matches({"event": event_bindings(event)}, start.accepted_ms)
+            except (ValueError, RecursionError):  # JSON by its form, but no value: it matches no expression
+                self._gathered = False
+        return self._gathered
+
+
+def _read_condition(expression: str) -> Expression | None:
+    if not expression:
+        return None
+    try:
+        return compile_expression(expression, variables=("event",), option="if_")
+    except BadDeclaration:  # checked where it is declared; it must not stop the partition: no event is gathered
+        return compile_expression("false", variables=("event",), option="if_")
+
+
+def make_batch(definition: Definition) -> BatchStage | None:
+    """Make the stage of a function that declares it."""
+    option = definition.batch
+    return None if option is None else BatchStage(definition, option)
