@@ -104,6 +104,61 @@ def test_it_ends_with_its_node_however_that_ends(tmp_path: Path, way: signal.Sig
         wait_for(lambda: not lives(pid))
 
 
+# One that is told to stop, and drains for a while before it ends its projection.
+DRAINING = NODE.replace(
+    "    await asyncio.Event().wait()",
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+    await asyncio.sleep(0.5)
+    print("drained", projector.starts, projector.pid, flush=True)
+    await projector.stop()
+""",
+).replace("import asyncio, sys", "import asyncio, logging, signal, sys\nlogging.basicConfig(level=logging.INFO)")
+
+
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_is_for_the_node_alone(tmp_path: Path, way: signal.Signals) -> None:
+    path = tmp_path / "a.db"
+    node = subprocess.Popen(
+        [sys.executable, "-c", DRAINING, str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert node.stdout is not None
+    pid = int(node.stdout.readline())
+    wait_for(lambda: runs(path))
+    os.killpg(node.pid, way)
+    told, said = node.communicate(timeout=_PATIENCE_S)
+    assert told.split() == ["drained", "1", str(pid)], "the pages work while the node drains"
+    assert "ended" not in said
+    assert "again" not in said
+    wait_for(lambda: not lives(pid))
+
+
+def test_one_that_is_stopped_from_outside_is_no_alarm(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a.db"
+    caplog.set_level("INFO", "headrace.console")
+
+    async def play() -> None:
+        process = projector(path)
+        await process.start()
+        first = await until(lambda: process.pid)
+        assert first is not None
+        await until(lambda: runs(path))
+        os.kill(first, signal.SIGTERM)
+        await until(lambda: process.starts, lambda starts: starts == 2)
+        await process.stop()
+
+    asyncio.run(play())
+    told = [record for record in caplog.records if "projection: " not in record.getMessage()]
+    assert [record.levelname for record in told] == ["INFO"]
+
+
 def test_it_is_quiet_and_starts_again_when_it_dies(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
 

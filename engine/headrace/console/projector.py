@@ -147,4 +147,7 @@ async def _take_lock(path: Path) -> WriterLock:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stderr.flush()
+    # Everything is closed. Threads that still wait for a Kafka that is away would hold up the end, ten seconds each.
+    os._exit(status)

@@ -82,8 +82,13 @@ class ProjectorProcess:
             status = await self._run_once()
             if loop.time() - began >= _STEADY_S:
                 delay_s = _AGAIN_S_MIN
-            logger.warning("the console's projection ended (exit status %s), again in %.0f s", status, delay_s)
+            if status:
+                logger.warning("the console's projection ended (exit status %s), again in %.0f s", status, delay_s)
             await asyncio.sleep(delay_s)
+            if not status:
+                # It was told to: by whoever stops the node as well (all of a service's processes get SIGTERM), so
+                # that is worth a word only if the node still wants it.
+                logger.info("the console's projection was stopped from outside and is started again")
             delay_s = min(delay_s * 2, _AGAIN_S_MAX)
 
     async def _run_once(self) -> int:
@@ -94,6 +99,9 @@ class ProjectorProcess:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             env=self._environment(),
+            # A session of its own: what a terminal sends to the whole group (Ctrl-C) is for the node, which ends this
+            # process when it has drained, and needs it until then.
+            start_new_session=True,
         )
         assert process.stderr is not None
         while said := await process.stderr.read(65_536):
