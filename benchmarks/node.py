@@ -60,7 +60,8 @@ class BenchNode:
                     return time.monotonic() - start
             except OSError:
                 time.sleep(0.02)
-        raise SystemExit(f"the node did not become ready; its log: {self.folder / 'node.log'}")
+        last = (self.folder / "node.log").read_text(errors="replace").splitlines()[-20:]
+        raise SystemExit("the node did not become ready; the end of its log:\n" + "\n".join(last))
 
     def metric(self, name: str) -> float:
         """Read one of its counters."""
