@@ -75,9 +75,16 @@ def cron_fires(turn: Turn, timer: Timer, due_ms: int) -> None:
     if cron is None:
         turn.state.cron_lines.delete(key)
         return
+    try:
+        line = parse_cron(cron.line, cron.timezone)
+    except BadDeclaration as error:  # planned by a node that knew the zone, say
+        _tell(turn, function_id, "", "cron_invalid", "cron_invalid", error.what)
+        row.fire_ms = turn.now_ms + LATE_MS
+        _set(turn, function_id, key, row)
+        return
     passed: deque[int] = deque([row.due_ms], WAITING_MAX)
     count = 1
-    for next_ms in parse_cron(cron.line, cron.timezone).after(row.due_ms):
+    for next_ms in line.after(row.due_ms):
         fire_ms = next_ms + _jitter_ms(key, next_ms, cron.jitter_ms)
         if fire_ms > turn.now_ms:
             row.due_ms, row.fire_ms = next_ms, fire_ms
