@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contracts.worlds import World, append_all
+from tests.contracts.worlds import Gathered, World, append_all, wait_for
 
 Answer = tuple[tuple[int, int] | None, str | None]
 
@@ -76,3 +76,34 @@ def test_a_partition_that_is_not_there_is_an_error(world: World, partition: int)
     assert bounds is None
     assert error
     assert trim(world, topic, 0, partition)
+
+
+def ask_offset(world: World, topic: str, time_ms: int, partition: int = 0) -> tuple[int | None, str | None]:
+    answers: list[tuple[int | None, str | None]] = []
+    world.partitions().offset_at(topic, partition, time_ms, lambda offset, error: answers.append((offset, error)))
+    assert not answers, "called back from inside the call"
+    world.until(lambda: bool(answers), "the offset is told")
+    return answers[0]
+
+
+def test_the_offset_at_a_time_is_that_of_the_first_record_not_older(world: World) -> None:
+    topic = world.topic()
+    appender = world.appender()
+    append_all(world, appender, topic, [b"."] * 4)
+    read = Gathered(world.reader(), topic)
+    wait_for(world, read, 4)
+    records = read.records
+    assert ask_offset(world, topic, 0) == (0, None)
+    first_ms, last_ms = records[0].timestamp_ms, records[-1].timestamp_ms
+    at_last = next(record.offset for record in records if record.timestamp_ms == last_ms)
+    assert ask_offset(world, topic, first_ms) == (0, None)
+    assert ask_offset(world, topic, last_ms) == (at_last, None)
+    assert ask_offset(world, topic, last_ms + 1_000_000) == (4, None), "behind the last record it is the end"
+    assert trim(world, topic, 2) is None
+    assert ask_offset(world, topic, 0) == (2, None), "what is gone has no offset any more"
+
+
+def test_the_offset_at_a_time_of_a_partition_that_is_not_there_is_an_error(world: World) -> None:
+    offset, error = ask_offset(world, world.topic(1), 0, 9)
+    assert offset is None
+    assert error

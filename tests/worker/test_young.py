@@ -29,10 +29,11 @@ class Watching:
         clock = ManualClock(lambda: self.loop.now_s)
         with World() as world:
             reader, execution = world.cluster.node("n").reader(), InProcess({}, world.loop, clock)
+            log = world.cluster.node("n").partitions()
         appender = HandAppender()
         limits = Limits(announce_after_ms=200)
         around = Surroundings(
-            "n", 1, Topics(), limits, self.loop, clock, appender, appender, reader, execution, Counters()
+            "n", 1, Topics(), limits, self.loop, clock, appender, appender, reader, execution, log, Counters()
         )
         self.young = YoungRuns(around, self.overlay, self.submitted.append)
 

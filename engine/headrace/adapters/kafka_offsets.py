@@ -6,7 +6,7 @@ there, when several partitions were asked for at once shortly after their topic 
 
 from __future__ import annotations
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from headrace.adapters.kafka_settings import KafkaSettings
 
@@ -22,3 +22,12 @@ def bounds_of(client: Consumer, topic: str, partition: int, timeout_s: float) ->
     if found is None:
         raise TimeoutError(f"no answer in {timeout_s:g} s")
     return int(found[0]), int(found[1])
+
+
+def offset_at(client: Consumer, topic: str, partition: int, time_ms: int, timeout_s: float) -> int:
+    """Tell the first record that is not older than a time, or the end; blocks. Raises KafkaException."""
+    [found] = client.offsets_for_times([TopicPartition(topic, partition, max(time_ms, 0))], timeout=timeout_s)
+    if found.error is not None:
+        raise KafkaException(found.error)
+    # Behind the last record there is no offset to tell: -1.
+    return int(found.offset) if found.offset >= 0 else bounds_of(client, topic, partition, timeout_s)[1]

@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient
 
 from headrace.adapters.kafka_admin import open_admin, shut_admin
 from headrace.adapters.kafka_loop import ThreadsafeLoop, post
-from headrace.adapters.kafka_offsets import bounds_of, open_offsets
+from headrace.adapters.kafka_offsets import bounds_of, offset_at, open_offsets
 from headrace.adapters.kafka_settings import KafkaSettings
 
 _THREADS = 4  # a question for bounds blocks one of them for a millisecond or two
@@ -50,19 +50,27 @@ class KafkaPartitions:
 
     def bounds(self, topic: str, partition: int, done: Callable[[tuple[int, int] | None, str | None], None]) -> None:
         """Tell the first offset still there and the next one to be written."""
-        self._ask(topic, partial(self._ask_bounds, TopicPartition(topic, partition)), done)
+        self._ask(topic, partial(self._ask_blocking, partial(bounds_of, self._offsets, topic, partition)), done)
 
-    def _ask_bounds(self, place: TopicPartition, done: Callable[..., None]) -> None:
+    def offset_at(
+        self, topic: str, partition: int, time_ms: int, done: Callable[[int | None, str | None], None]
+    ) -> None:
+        """Tell the offset of the first record that is not older than a time; the end if there is none."""
+        self._ask(
+            topic, partial(self._ask_blocking, partial(offset_at, self._offsets, topic, partition, time_ms)), done
+        )
+
+    def _ask_blocking(self, question_of: Callable[[float], object], done: Callable[..., None]) -> None:
         _, question = self._begin(done)
 
         def ask() -> None:
             problem: BaseException | None = None
-            bounds: tuple[int, int] | None = None
+            found: object = None
             try:
-                bounds = bounds_of(self._offsets, place.topic, place.partition, self._timeout_s)
+                found = question_of(self._timeout_s)
             except (KafkaException, OSError, RuntimeError) as error:
                 problem = error
-            self._end(question, problem, bounds)
+            self._end(question, problem, found)
 
         self._threads.submit(ask)
 

@@ -76,6 +76,13 @@ class MemoryPartition:
             return [row for row in rows if row is not None], offset + len(rows)
         return rows, offset + len(rows)  # type: ignore[return-value]
 
+    def offset_at(self, time_ms: int) -> int:
+        """Return the offset of the first record that is not older than a time; the end if there is none."""
+        for row in self.rows[self.start - self.first :]:
+            if row is not None and row.timestamp_ms >= time_ms:
+                return row.offset
+        return self.end
+
     def trim(self, before: int) -> None:
         """Delete every record below an offset."""
         self.start = max(self.start, before)

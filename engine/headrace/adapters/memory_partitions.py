@@ -31,6 +31,19 @@ class MemoryPartitions:
 
         self._ask(topic, partition, answer, lambda error: self._reply(done, None, error))
 
+    def offset_at(
+        self, topic: str, partition: int, time_ms: int, done: Callable[[int | None, str | None], None]
+    ) -> None:
+        """Tell the offset of the first record that is not older than a time; the end if there is none."""
+
+        def answer(there: MemoryPartition) -> None:
+            if self._node.network.strikes("bounds_failed"):
+                self._reply(done, None, _TIMED_OUT)
+            else:
+                self._reply(done, there.offset_at(time_ms), None)
+
+        self._ask(topic, partition, answer, lambda error: self._reply(done, None, error))
+
     def trim(self, topic: str, partition: int, before: int, done: Callable[[str | None], None]) -> None:
         """Delete every record below the offset `before`."""
         if before < 0:

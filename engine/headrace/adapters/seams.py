@@ -133,6 +133,12 @@ class Partitions(Protocol):
         """(first offset still there, next offset to be written)."""
         ...
 
+    def offset_at(
+        self, topic: str, partition: int, time_ms: int, done: Callable[[int | None, str | None], None]
+    ) -> None:
+        """The offset of the first record that is not older than a time; the end of the log if there is none."""
+        ...
+
     def trim(self, topic: str, partition: int, before: int, done: Callable[[str | None], None]) -> None:
         """Delete every record below the offset `before`."""
         ...

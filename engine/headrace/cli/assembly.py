@@ -20,6 +20,7 @@ from headrace.adapters.kafka_settings import KafkaSettings
 from headrace.adapters.kafka_topics import TopicsFound
 from headrace.adapters.rocksdb_store import RocksStores
 from headrace.adapters.system_clock import SystemClock
+from headrace.cli.joining import HeardMembership
 from headrace.cli.logs import tell
 from headrace.execution import InProcess
 from headrace.functions import Function
@@ -62,6 +63,7 @@ class Assembly:
     """A node and its parts, on the loop that is running."""
 
     node: Node
+    membership: HeardMembership
     execution: InProcess
     commits: KafkaAppender
     outbox: KafkaAppender
@@ -125,11 +127,15 @@ def assemble(
         outbox,
         reader,
         execution,
+        partitions,
     )
-    means = Means(
+    membership = HeardMembership(
         KafkaMembership(
             settings.kafka, loop, group=settings.prefix, instance_id=settings.instance_id, topic=topics.commands
-        ),
+        )
+    )
+    means = Means(
+        membership,
         stores,
         partitions,
         restore_reader,
@@ -143,6 +149,7 @@ def assemble(
     )
     return Assembly(
         Node(around, means),
+        membership,
         execution,
         commits,
         outbox,

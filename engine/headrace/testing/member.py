@@ -63,6 +63,7 @@ class Member:
             memory.appender(),
             memory.reader(),
             self.execution,
+            memory.partitions(),
             Counters(),
         )
         means = Means(

@@ -12,13 +12,14 @@ from headrace.records.broadcasts import split_broadcast_key
 from headrace.records.commands import ENVELOPE, AnyCommand, Broadcast
 from headrace.records.dead import dead_headers
 from headrace.records.definitions import decode_definition
-from headrace.records.events import HEADER_ID, HEADER_SOURCE, KEY_BYTES_MAX, read_event
-from headrace.records.ids import entropy, is_ulid, partition_of, position_entropy, ulid_tail, ulid_time
+from headrace.records.events import HEADER_SOURCE, KEY_BYTES_MAX, read_event
+from headrace.records.ids import entropy, partition_of, position_entropy
 from headrace.records.rows import KnownEvent, Start, Timer, TimerKind, timer_key
 from headrace.records.waits import Found
 from headrace.routing import SHAPE_KIND, Forwarding, Routes
 from headrace.runs import new_start, plan_crons, start_run, wake_run, wake_step
 from headrace.worker.dispatch import BROADCASTS, COMMANDS, TIMERS
+from headrace.worker.event_records import header_of, known_event
 from headrace.worker.honour import VERSIONS_RESERVED
 from headrace.worker.timers import due_of
 from headrace.worker.turn import NONE_BEFORE, OpenTurn
@@ -114,13 +115,7 @@ class Inputs:
     def event_record(self, record: Record) -> None:
         """Apply a record of the events topic."""
         self._counters.events += 1
-        given_header_id = source = None
-        if record.headers:
-            for name, value in record.headers:
-                if name == HEADER_ID:
-                    given_header_id = value
-                elif name == HEADER_SOURCE:
-                    source = value
+        source = header_of(record, HEADER_SOURCE) if record.headers else None
         try:
             internal = source is not None
             if source is not None and not self._is_new(record.partition, source):
@@ -130,19 +125,7 @@ class Inputs:
             self._bury(record, error)
             return
         cause = self.cause(record)
-        event_id = "" if given_header_id is None else given_header_id.decode("ascii", "replace")
-        if not is_ulid(event_id):
-            event_id = ulid_time(record.timestamp_ms) + ulid_tail(cause)
-        at_ms = record.timestamp_ms
-        event = KnownEvent(
-            event_id,
-            fields.name,
-            record.value or b"",
-            int(fields.ts or at_ms),
-            at_ms,
-            fields.id or "",
-            record.key,
-        )
+        event = known_event(record, fields, cause)
         if self.forwarding.wanted(event.name):
             self.forwarding.forward(self._turn, Found(record.partition, record.offset, event))
             if self._turn.local:

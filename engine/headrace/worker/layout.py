@@ -63,6 +63,7 @@ class Limits:
     snapshot_chunk_bytes: int = 512 << 10
     snapshot_check_ms: int = 1_000  # how often the growth of the changelog is looked at
     advert_ms: int = 1_000  # how often a node tells what is new about its partitions
+    events_retention_ms: int = 7 * 86_400_000  # what looks back further than this may find that events have expired
     catch_up_ms: int = 5_000  # timers wait for what stood in the logs at the claim, until nothing has come for so long
     drain_ms: int = 2_000  # of executions, when a partition leaves in good order
     resend_ms: int = 200  # first wait before the outbox goes back; doubles up to 5 s

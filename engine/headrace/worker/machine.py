@@ -16,14 +16,16 @@ from headrace.adapters.seams import Handle
 from headrace.records.changelog import Bookmark
 from headrace.records.commands import AnyCommand, Broadcast
 from headrace.records.history import SEQ_BITS
-from headrace.records.rows import Positions, Run, Step, StepState, run_key
+from headrace.records.rows import Positions, Run, Step
 from headrace.worker.apply import Inputs
 from headrace.worker.commits import Commit, Commits
+from headrace.worker.loading import load_run
+from headrace.worker.look_back import LookBacks
 from headrace.worker.outbox import Outbox
 from headrace.worker.overlay import Overlay
 from headrace.worker.sources import Sources
 from headrace.worker.surroundings import Surroundings, Watcher
-from headrace.worker.turn import RESOLVE, START, OpenTurn, unpack_outbox_row
+from headrace.worker.turn import LOOK_BACK, RESOLVE, START, OpenTurn, unpack_outbox_row
 from headrace.worker.young import YoungRuns
 
 POSITIONS_KEY = b""
@@ -91,6 +93,7 @@ class Machine:
         self._room_timer: Handle | None = None
         self._hold_timer: Handle | None = None
         self._young = YoungRuns(around, overlay, self.submit)
+        self.look_backs = LookBacks(around, overlay, self.inputs, self.submit, self.now_ms, watcher.tell)
         self._tidy = False
         self._drained: Callable[[], None] | None = None
         self._draining = False
@@ -103,10 +106,12 @@ class Machine:
         """Begin: `ends` says where the logs of the inputs ended at the claim; timers wait until so much is applied."""
         self._honoured_seq = (self.claim + 1) << SEQ_BITS
         self.inputs.load_definitions()
+        self.inputs.load_shapes()
         self.outbox.push([(key, unpack_outbox_row(raw)) for key, raw in self.overlay.outbox.scan(b"")])
         self.sources.start(ends, events_partitions)
         self._start_found(deque(key.decode() for key, _ in self.overlay.runs.active.scan(b"")))
         self._hold_timers()
+        self.look_backs.start()
         self._tidy_later()  # what the owner before had sent already is sent once more, and has to leave the state
         self._ask_pump()
 
@@ -133,6 +138,7 @@ class Machine:
         self._around.counters.changelog_bytes += self.commits.bytes
         self._around.counters.resends += self.outbox.resends
         self.sources.close()
+        self.look_backs.close()
         self._young.close()
         for timer in (
             self._wake,
@@ -333,6 +339,8 @@ class Machine:
                 self._start_code(run_id)
             elif kind == RESOLVE and row is not None:
                 execution.resolve(self, run_id, step, row)
+            elif kind == LOOK_BACK:
+                self.look_backs.begin(step)
             else:
                 execution.stop(self, run_id)
         if started:
@@ -376,24 +384,11 @@ class Machine:
             self._execution.start(self, run_id, *loaded)
 
     def load(self, run_id: str) -> tuple[Run, dict[bytes, Step]] | None:
-        """Read a live run and what is committed of its steps, by name.
-
-        A result whose commit is on its way must not be seen by code yet (I10): it is shown as pending with `due_ms` -1,
-        and `resolve` follows.
-        """
-        key = run_key(run_id)[1:]
-        run = self.overlay.runs.get(key)
-        if run is None:
-            return None
-        steps: dict[bytes, Step] = {}
-        for step_key, row in self.overlay.steps.scan(key):
-            if row.order >= self._honoured_seq:
-                row = Step(row.id, row.op, StepState.PENDING, row.attempt, row.order, None, None, -1, row.started_ms)
-            steps[step_key[len(key) :]] = row
-        return run, steps
+        """Read a live run and what is committed of its steps, by name."""
+        return load_run(self.overlay, run_id, self._honoured_seq)
 
     def _wanted(self, event_name: str) -> bool:
-        return self.inputs.routes.wanted(event_name)
+        return self.inputs.wanted(event_name)
 
     def _fenced(self, reason: str) -> None:
         self.drop()

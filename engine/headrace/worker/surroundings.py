@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from headrace.adapters.seams import Appender, Clock, Loop, Reader, ReadFailure
+from headrace.adapters.seams import Appender, Clock, Loop, Partitions, Reader, ReadFailure
 from headrace.records.commands import AnyCommand
 from headrace.records.rows import Run, Step
 from headrace.worker.counters import Counters
@@ -71,6 +71,7 @@ class Surroundings:
     outbox: Appender
     reader: Reader
     execution: Execution
+    log: Partitions
     counters: Counters = field(default_factory=Counters)
 
 
