@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.error import HTTPError
@@ -237,6 +238,37 @@ def test_start_runs_several_processes_that_end_together(serve: Serve) -> None:
         assert served.ended() == 1
         assert "ended by itself, status 137" in served.printed
         assert psutil.wait_procs(nodes, timeout=DEADLINE_S)[1] == []
+
+
+def test_a_node_is_ready_once_and_for_all_also_one_that_has_no_partition(serve: Serve) -> None:
+    def watched(served: Served) -> list[tuple[bool, int]]:
+        """Ask as often as possible for a while from the first answer on: is it ready, and what does it own?"""
+        seen: list[tuple[bool, int]] = []
+
+        def look() -> bool:
+            try:
+                ready = served.get("/ready")["ready"]
+            except HTTPError as refused:
+                refused.close()
+                ready = False
+            state = (True, int(served.metric("headrace_partitions_owned"))) if ready else (False, -1)
+            if not seen or seen[-1] != state:
+                seen.append(state)
+                changed[0] = time.monotonic()
+            return ready and time.monotonic() - changed[0] > 3
+
+        changed = [time.monotonic()]
+        served.wait(look, "a readiness that stays")
+        return seen
+
+    with serve("start", "--partitions", "2") as first:
+        assert watched(first)[-1] == (True, 2)
+        with serve("start", "--data-dir", "second") as second:
+            # It joins while the first has everything: owning nothing is no readiness, and one partition is to come.
+            assert [state for state in watched(second) if state[0]] == [(True, 1)]
+            with serve("start", "--data-dir", "third") as third:
+                # Two nodes have one each, and there is no third.
+                assert [state for state in watched(third) if state[0]] == [(True, 0)]
 
 
 def test_two_nodes_of_one_name_cannot_both_live(serve: Serve) -> None:

@@ -13,6 +13,7 @@ from headrace.adapters.data_folder import DataFolder
 from headrace.adapters.kafka_settings import KafkaSettings
 from headrace.adapters.kafka_topics import TopicsFound
 from headrace.cli.assembly import Assembly
+from headrace.cli.joining import HeardMembership
 from headrace.cli.keys import Keys, is_loopback
 from headrace.cli.listening import WebServer
 from headrace.cli.plan import Plan
@@ -36,8 +37,9 @@ _CANCEL_S = 10.0
 class NodeStatus:
     """What a node says of itself and its cluster, in the console's words."""
 
-    def __init__(self, node: Node, name: str) -> None:
+    def __init__(self, node: Node, membership: HeardMembership, name: str) -> None:
         self._node = node
+        self._membership = membership
         self._name = name
 
     def partitions(self) -> Sequence[PartitionStatus]:
@@ -55,12 +57,19 @@ class NodeStatus:
     def ready(self) -> tuple[bool, str]:
         """Tell whether every partition assigned here runs, and if not, why."""
         is_ready, reason = self._node.ready()
-        if is_ready and not self._node.owned:
-            # What is known may be from before a restart: then these are about to come.
-            awaited = [row.partition for row in self._node.partition_rows() if row.owner in ("", self._name)]
-            if awaited:
-                return False, f"the group has not shared out the partitions yet: {', '.join(map(str, awaited))}"
-        return is_ready, reason
+        if not is_ready or self._node.owned:
+            return is_ready, reason
+        if not self._membership.is_assigned:
+            return False, "the group has not shared out the partitions yet"
+        rows = self._node.partition_rows()
+        # What is known may be from before a restart: then these are about to come.
+        awaited = [row.partition for row in rows if row.owner in ("", self._name)]
+        if awaited:
+            return False, f"the group has not shared out the partitions yet: {', '.join(map(str, awaited))}"
+        # Nobody owns two while another owns none: a node that joins is given nothing at first, until others let go.
+        if len({row.owner for row in rows}) < len(rows):
+            return False, "other nodes are to hand over some of their partitions"
+        return True, ""
 
 
 class Front:

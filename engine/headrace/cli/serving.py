@@ -168,7 +168,7 @@ class Serving:
         functions = self._functions(self._loaded)
         parts = assemble(node_settings, found, folder, functions, self._tell)
         front = None
-        status = NodeStatus(parts.node, node_settings.instance_id)
+        status = NodeStatus(parts.node, parts.membership, node_settings.instance_id)
         restore_watch = RestoreWatch(asyncio.get_running_loop(), parts.clock, lambda: standing_of(parts.node.owned))
         try:
             remove = plan.dev or node_settings.remove_functions
