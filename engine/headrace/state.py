@@ -8,7 +8,7 @@ Rules: synchronous and deterministic; nothing here touches the world. A value th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Protocol, TypeVar
 
 from headrace.records.admission_rows import Buffer, Chunk, Debounced, Meter, QueuedStart, Repeat, Singleton
@@ -152,7 +152,7 @@ class TurnTable(Table[int], Protocol):
         """The gates at which runs wait."""
         ...
 
-    def shares(self, gate: bytes) -> Iterable[bytes]:
+    def shares(self, gate: bytes) -> Collection[bytes]:
         """The shares that wait at a gate, in the order of their values."""
         ...
 

@@ -23,6 +23,7 @@ class StageNumber(IntEnum):
     """The stages in their order. A `Start` carries the number of the last one that it has passed."""
 
     NONE = 0
+    PRIORITY = 5
     IDEMPOTENCY = 10
     RATE_LIMIT = 20
     DEBOUNCE = 30
@@ -80,7 +81,9 @@ class Plan:
 MAKERS: list[Callable[[Definition], Stage | None]] = []
 
 
-def plan_of(definition: Definition) -> Plan | None:
-    """Make the plan of a function; None for one that declares no stage, as most do."""
+def plan_of(definition: Definition, home: Stage | None = None) -> Plan | None:
+    """Make the plan of a function, with its `home` stage; None for one that needs no stage, as most do not."""
     stages = [stage for stage in (make(definition) for make in MAKERS) if stage is not None]
+    if home is not None:
+        stages.append(home)
     return Plan(sorted(stages, key=lambda stage: stage.number)) if stages else None

@@ -120,7 +120,7 @@ class Slots(Row):
     asked: int = 0  # how many gates were asked this time
     granted: int = 0  # how many of these have answered
     begun: bool = False  # its code has executed before
-    paused: str = ""  # the pause that holds it
+    paused: bytes = b""  # its row among those that a pause holds
     told: bool = False  # the history says that it is queued
     news: list[bytes] = []  # steps that were resolved while it had no slots
     afresh: bool = False  # its code is to be started, beside what the news say

@@ -15,6 +15,8 @@ from headrace.runs.cron import cancel_again, cron_fires, plan_crons
 from headrace.runs.invoke import invoke_function
 from headrace.runs.keyed_state import apply_state
 from headrace.runs.publish import publish_events
+from headrace.runs.queue import queue_timed_out, take_granted
+from headrace.runs.resume import pause_changed, resume_more, resume_run
 from headrace.runs.run_report import take_run_report
 from headrace.runs.sleep import plan_sleep
 from headrace.runs.start import new_start, run_id_of, start_run
@@ -39,13 +41,18 @@ __all__ = [
     "invoke_function",
     "new_start",
     "note_code",
+    "pause_changed",
     "plan_crons",
     "plan_sleep",
     "publish_events",
+    "queue_timed_out",
+    "resume_more",
+    "resume_run",
     "run_id_of",
     "start_run",
     "suspend_run",
     "take_answer",
+    "take_granted",
     "take_run_report",
     "take_step_report",
     "take_wait_answer",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from headrace.records.commands import AnnounceRuns
 from headrace.records.history import Kind
-from headrace.records.rows import Run
+from headrace.records.rows import Phase, Run
 from headrace.state import Turn
 
 
@@ -23,14 +23,21 @@ def announce(turn: Turn, run_id: str, run: Run) -> None:
             run_id,
             run.function_id,
             event_ids=[event.id for event in run.events],
-            phase="executing",
+            phase="queued" if run.phase == Phase.QUEUED else "executing",
             started_ms=run.created_ms,
         )
 
 
 def announce_runs(turn: Turn, command: AnnounceRuns) -> None:
-    """Announce those of the runs that are still alive."""
+    """Announce those of the runs that are still alive, and tell of those that still wait for a slot."""
     for run_id in command.run_ids:
         run = turn.state.runs.get(run_id.encode())
-        if run is not None:
-            announce(turn, run_id, run)
+        if run is None:
+            continue
+        known = run.announced
+        announce(turn, run_id, run)
+        if run.phase == Phase.QUEUED and run.slots is not None and not run.slots.told:
+            run.slots.told = True
+            turn.state.runs.put(run_id.encode(), run)
+            if known:
+                turn.history(Kind.RunPhase, run_id, run.function_id, phase="queued")

@@ -7,6 +7,7 @@ import msgspec
 from headrace.records.commands import Answer
 from headrace.records.rows import Step, StepOp, StepState, TimerKind, timer_key
 from headrace.runs.cron import line_free
+from headrace.runs.going_on import go_on
 from headrace.runs.recording import record_result
 from headrace.state import Turn
 
@@ -31,8 +32,4 @@ def take_answer(turn: Turn, answer: Answer) -> None:
     row = Step(row.id, row.op, state, 1, order, answer.output, failure, turn.now_ms, row.started_ms)
     if not record_result(turn, answer.run_id, run, answer.step, row):
         return
-    if run.retry_due_ms:  # the body has failed and is tried again at its own time, which finds the step as it is now
-        turn.state.runs.put(run_key, run)
-    else:
-        turn.state.runs.resume(run_key, run)
-    turn.resolve(answer.run_id, answer.step, row)
+    go_on(turn, answer.run_id, run, answer.step, row)

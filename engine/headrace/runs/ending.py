@@ -14,6 +14,7 @@ from headrace.records.invoked import correlation_id
 from headrace.records.rows import Failure, KnownEvent, Reply, Run, StepState, TimerKind, timer_key
 from headrace.records.values import NONE, unpack_value
 from headrace.runs.forgetting import forget_waits
+from headrace.runs.slots import leave_gates
 from headrace.state import Turn
 
 FINISHED = "inngest/function.finished"
@@ -59,6 +60,8 @@ def end_run(
     if code:
         more.update(code=code, explanation=explanation, action=action)
     turn.history(Kind.RunEnded, run_id, run.function_id, **more)
+    if run.slots is not None:
+        leave_gates(turn, run_id, run.slots)
     for lock in run.locks:
         turn.command(lock.partition, ReleaseLock(lock.key, run_id))
     for reply in run.replies:

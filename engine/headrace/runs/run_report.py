@@ -7,7 +7,9 @@ from headrace.records.history import Kind
 from headrace.records.rows import Timer, TimerKind, timer_key
 from headrace.runs.announce import announce
 from headrace.runs.ending import end_run
+from headrace.runs.park import PARKED_MS, tell_parked
 from headrace.runs.retry import definition_of, retry_delay_ms
+from headrace.runs.slots import release_slots
 from headrace.state import Turn
 
 
@@ -22,23 +24,29 @@ def take_run_report(turn: Turn, report: RunReport) -> None:
         end_run(turn, report.run_id, run, "Completed", output=report.output, output_json=report.output_json)
         return
     definition = definition_of(turn, run.function_id)
-    if not failure.retriable or run.attempt >= definition.retries:
+    spent = run.attempt >= definition.retries
+    if not failure.retriable or (spent and definition.on_exhausted != "park"):
         end_run(turn, report.run_id, run, "Failed", failure=failure)
         return
-    due_ms = turn.now_ms + retry_delay_ms(definition.backoff, run.attempt, failure, report.run_id)
+    due_ms = 0 if spent else turn.now_ms + retry_delay_ms(definition.backoff, run.attempt, failure, report.run_id)
     announce(turn, report.run_id, run)
     run.attempt += 1
-    run.retry_due_ms = due_ms
+    run.retry_due_ms = due_ms or PARKED_MS
+    if run.slots is not None:
+        release_slots(turn, report.run_id, run.slots)
     turn.state.runs.suspend(run_key, run)
-    turn.state.timers.put(timer_key(due_ms, TimerKind.RUN, report.run_id), Timer(TimerKind.RUN, report.run_id))
+    if not spent:
+        turn.state.timers.put(timer_key(due_ms, TimerKind.RUN, report.run_id), Timer(TimerKind.RUN, report.run_id))
     turn.history(
         Kind.RunAttemptFailed,
         report.run_id,
         run.function_id,
-        phase="backing_off",
+        phase="parked" if spent else "backing_off",
         attempt=report.attempt,
         due_ms=due_ms,
         error_name=failure.name,
         error_message=failure.message,
         error_stack=failure.stack,
     )
+    if spent:
+        tell_parked(turn, report.run_id, run)

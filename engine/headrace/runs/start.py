@@ -8,6 +8,7 @@ from headrace.records.events import RESERVED_PREFIX
 from headrace.records.ids import entropy, ulid_tail, ulid_time
 from headrace.records.rows import KnownEvent, Run, Start
 from headrace.runs.cancel_on import watch_for_cancel
+from headrace.runs.queue import queue_run
 from headrace.runs.timeouts import begin_finish
 from headrace.state import Turn
 
@@ -55,6 +56,9 @@ def start_run(turn: Turn, start: Start) -> str:
     definition = turn.definition(start.function_id)
     if definition is not None and definition.cancel_on:
         watch_for_cancel(turn, run_id, run, definition.cancel_on)
+    if start.slots is not None:
+        queue_run(turn, run_id, run, start.slots)
+        return run_id
     turn.state.runs.put(run_id.encode(), run)
     if definition is not None and definition.timeouts is not None:
         begin_finish(turn, run_id, run, definition.timeouts)

@@ -10,7 +10,10 @@ from headrace.records.commands import StepReport
 from headrace.records.history import Kind
 from headrace.records.rows import Failure, Run, Step, StepOp, StepState, Timer, TimerKind, split_step_name, timer_key
 from headrace.runs.announce import announce
+from headrace.runs.going_on import go_on
+from headrace.runs.park import PARKED_MS, tell_parked
 from headrace.runs.retry import definition_of, retry_delay_ms
+from headrace.runs.slots import has_slots
 from headrace.runs.weight import grows_too_large
 from headrace.state import Turn
 
@@ -40,8 +43,13 @@ def take_step_report(turn: Turn, report: StepReport) -> None:
         return
     definition = definition_of(turn, run.function_id)
     retries = definition.retries if report.retries < 0 else report.retries
-    if not report.failure.retriable or report.attempt >= retries:
+    spent = report.attempt >= retries
+    if not report.failure.retriable or (spent and definition.on_exhausted != "park"):
         _record(turn, run, report, StepState.FAILED, report.failure)
+        return
+    if spent:
+        _try_again(turn, run, report, report.failure, PARKED_MS)
+        tell_parked(turn, report.run_id, run)
         return
     delay_ms = retry_delay_ms(definition.backoff, report.attempt, report.failure, report.run_id + repr(report.step))
     _try_again(turn, run, report, report.failure, turn.now_ms + delay_ms)
@@ -91,7 +99,7 @@ def _record(turn: Turn, run: Run, report: StepReport, state: StepState, failure:
         turn.history(Kind.StepEnded, report.run_id, run.function_id, **more)
     else:
         _tell_failure(turn, run, report, Kind.StepEnded, failure, status="Failed")
-    turn.resolve(report.run_id, report.step, row)
+    _tell_code(turn, run, report, row)
 
 
 def _try_again(turn: Turn, run: Run, report: StepReport, failure: Failure, due_ms: int) -> None:
@@ -109,12 +117,21 @@ def _try_again(turn: Turn, run: Run, report: StepReport, failure: Failure, due_m
         report.started_ms,
     )
     turn.state.steps.put(run_key + report.step, row)
-    turn.state.timers.put(
-        timer_key(due_ms, TimerKind.STEP, report.run_id, report.step),
-        Timer(TimerKind.STEP, report.run_id, report.step),
-    )
-    _tell_failure(turn, run, report, Kind.StepAttemptFailed, failure, due_ms=due_ms)
-    turn.resolve(report.run_id, report.step, row)
+    parked = due_ms == PARKED_MS
+    if not parked:
+        turn.state.timers.put(
+            timer_key(due_ms, TimerKind.STEP, report.run_id, report.step),
+            Timer(TimerKind.STEP, report.run_id, report.step),
+        )
+    _tell_failure(turn, run, report, Kind.StepAttemptFailed, failure, due_ms=0 if parked else due_ms)
+    _tell_code(turn, run, report, row)
+
+
+def _tell_code(turn: Turn, run: Run, report: StepReport, row: Step) -> None:
+    if has_slots(run):
+        turn.resolve(report.run_id, report.step, row)
+    else:  # it has given them back: what is reported so late goes on with the rest
+        go_on(turn, report.run_id, run, report.step, row)
 
 
 def _tell_failure(

@@ -6,6 +6,8 @@ from headrace.records.commands import Suspended
 from headrace.records.history import Kind
 from headrace.records.rows import Step, StepOp, is_waiting
 from headrace.runs.announce import announce
+from headrace.runs.park import is_parked, tell_parked
+from headrace.runs.slots import release_slots
 from headrace.state import Turn
 
 
@@ -25,6 +27,11 @@ def suspend_run(turn: Turn, command: Suspended) -> None:
         return
     announce(turn, command.run_id, run)
     turn.state.runs.suspend(run_key, run)
+    if run.slots is not None:
+        release_slots(turn, command.run_id, run.slots)
+    if any(is_parked(row) for row in waiting):
+        tell_parked(turn, command.run_id, run)
+        return
     due_ms = min((row.due_ms for row in waiting if row.due_ms), default=0)
     turn.history(Kind.RunPhase, command.run_id, run.function_id, phase=_phase(waiting), due_ms=due_ms)
 

@@ -21,6 +21,7 @@ from headrace.records.waits import Purpose, WaitAnswer
 from headrace.runs.announce import announce
 from headrace.runs.asked import may_be_asked
 from headrace.runs.cancel import cancel_run
+from headrace.runs.going_on import go_on
 from headrace.runs.recording import record_result
 from headrace.runs.registering import (
     matched_events,
@@ -174,9 +175,4 @@ def _end(
     row = Step(step.id, step.op, state, 0, turn.next_order(), output, failure, turn.now_ms, step.started_ms)
     if not record_result(turn, run_id, run, name, row):
         return
-    run_key = run_id.encode()
-    if run.retry_due_ms:  # the body has failed and is tried again at its own time, which finds the step as it is now
-        turn.state.runs.put(run_key, run)
-    else:
-        turn.state.runs.resume(run_key, run)
-    turn.resolve(run_id, name, row)
+    go_on(turn, run_id, run, name, row)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from headrace.records.history import Kind
 from headrace.records.rows import Step, StepOp, StepState, split_step_name
 from headrace.records.values import NONE
+from headrace.runs.going_on import go_on, start_again
 from headrace.runs.invoke import time_out
 from headrace.runs.recording import record_result
+from headrace.runs.slots import has_slots
 from headrace.state import Turn
 
 
@@ -41,11 +43,7 @@ def wake_step(turn: Turn, run_id: str, step: bytes, due_ms: int) -> None:
         # due_ms 0: the attempt is outstanding from now on, and a new owner makes it at once.
         row = Step(row.id, row.op, row.state, row.attempt, turn.next_order(), None, row.failure, 0, row.started_ms)
     turn.state.steps.put(run_key + step, row)
-    if run.retry_due_ms:  # the body has failed and is tried again at its own time, which finds the step as it is now
-        turn.state.runs.put(run_key, run)
-    else:
-        turn.state.runs.resume(run_key, run)
-    turn.resolve(run_id, step, row)
+    go_on(turn, run_id, run, step, row)
 
 
 def wake_run(turn: Turn, run_id: str, due_ms: int) -> None:
@@ -55,6 +53,9 @@ def wake_run(turn: Turn, run_id: str, due_ms: int) -> None:
     if run is None or run.retry_due_ms != due_ms:
         return
     run.retry_due_ms = 0
-    turn.state.runs.resume(run_key, run)
-    turn.history(Kind.RunPhase, run_id, run.function_id, phase="executing", attempt=run.attempt)
-    turn.execute(run_id)
+    phase = "executing"
+    if run.slots is not None and not has_slots(run):
+        phase = "queued"
+        run.slots.told = True
+    turn.history(Kind.RunPhase, run_id, run.function_id, phase=phase, attempt=run.attempt)
+    start_again(turn, run_id, run)

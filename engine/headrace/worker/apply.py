@@ -6,23 +6,25 @@ Everything here is synchronous and deterministic in (state, input, now_ms).
 from __future__ import annotations
 
 from headrace.adapters.seams import Record
-from headrace.admission import Plan, first_starts, forget_event_ids, plan_of
+from headrace.admission import Plan, first_starts, forget_event_ids, make_home, plan_of
 from headrace.errors import BadRecord, HeadraceError, StateCorrupted
+from headrace.functions.settings import LIMITS, PAUSE
 from headrace.records.broadcasts import split_broadcast_key
 from headrace.records.commands import ENVELOPE, AnyCommand, Broadcast
 from headrace.records.dead import dead_headers
-from headrace.records.definitions import decode_definition
 from headrace.records.events import HEADER_SOURCE, KEY_BYTES_MAX, read_event
 from headrace.records.ids import entropy, partition_of, position_entropy
 from headrace.records.rows import KnownEvent, Start, Timer, TimerKind, timer_key
 from headrace.records.waits import Found
 from headrace.routing import SHAPE_KIND, Forwarding, Routes
-from headrace.runs import new_start, plan_crons, start_run, wake_run, wake_step
+from headrace.runs import new_start, start_run, wake_run, wake_step
 from headrace.worker.dispatch import BROADCASTS, COMMANDS, TIMERS
 from headrace.worker.event_records import header_of, known_event
 from headrace.worker.honour import VERSIONS_RESERVED
 from headrace.worker.timers import due_of
 from headrace.worker.turn import NONE_BEFORE, OpenTurn
+
+_DEFINING = ("", LIMITS, PAUSE)  # the kinds of broadcasts that say how a function's events are routed and admitted
 
 
 class Inputs:
@@ -39,12 +41,18 @@ class Inputs:
         self._counters = turn.counters
 
     def load_definitions(self) -> None:
-        """Compile the triggers of all functions that the partition knows."""
-        self._turn.definitions_changed()
-        definitions = [decode_definition(packed) for _, packed in self._turn.state.definitions.scan(b"")]
+        """Compile the triggers and the stages of all functions that the partition knows."""
+        turn = self._turn
+        turn.definitions_changed()
+        known = [turn.definition(key.decode()) for key, _ in turn.state.definitions.scan(b"")]
+        definitions = [definition for definition in known if definition is not None]
         self.routes = Routes(definitions)
-        plans = {definition.id: plan_of(definition) for definition in definitions}
-        self._plans = {function_id: plan for function_id, plan in plans.items() if plan is not None}
+        self._plans = {}
+        for definition in definitions:
+            home = make_home(definition, paused=turn.paused_at_all(definition.id))
+            plan = plan_of(definition, home)
+            if plan is not None:
+                self._plans[definition.id] = plan
 
     def load_shapes(self) -> None:
         """Compile the shapes of events that are forwarded to those who wait."""
@@ -62,10 +70,9 @@ class Inputs:
             table.delete(command.key)
         else:
             table.put(command.key, command.value)
-        if not kind:
+        if kind in _DEFINING:
             self.load_definitions()
-            plan_crons(self._turn, name)
-        elif kind in BROADCASTS:  # a kind of a newer version stays in its row until this node is upgraded
+        if kind in BROADCASTS:  # a kind of a newer version stays in its row until this node is upgraded
             BROADCASTS[kind](self._turn, name, command.value)
             if kind == SHAPE_KIND:
                 self.load_shapes()
@@ -224,7 +231,7 @@ class Inputs:
             return
         self._counters.runs_started += 1
         run_key = start_run(turn, start).encode()
-        turn.state.runs.active.fresh.add(run_key)
+        turn.state.runs.note_new(run_key)
         turn.state.steps.open_group(run_key)
 
     def timer(self, key: bytes) -> None:

@@ -94,6 +94,11 @@ class DefinitionsLog:
             self.position = 0
         self._loop.call_later(_AGAIN_S, self.catch_up, _nothing)
 
+    def function_ids(self) -> set[str]:
+        """Name the functions that are defined."""
+        found = {split_broadcast_key(key) for key, (_, value) in self.known.items() if value is not None}
+        return {name for kind, name in found if not kind}
+
     def in_order(self) -> Iterable[tuple[int, Broadcast]]:
         """All records by offset, for a machine that starts."""
         for offset, key, value in sorted((o, k, v) for k, (o, v) in self.known.items()):

@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from headrace.admission import cancel_start, end_debounce, end_gathering, forget_rows, let_next_go, release_lock
+from headrace.admission import (
+    acquire_slot,
+    cancel_start,
+    end_debounce,
+    end_gathering,
+    forget_rows,
+    let_next_go,
+    look_again,
+    look_at_gates,
+    release_lock,
+    release_slot,
+)
+from headrace.functions.settings import LIMITS, PAUSE
 from headrace.records.commands import (
+    Acquire,
     AnnounceRuns,
     Answer,
     CancelRun,
@@ -14,8 +27,11 @@ from headrace.records.commands import (
     CancelStart,
     CodeMissing,
     EventsAsked,
+    Granted,
     InvokeAsked,
+    Release,
     ReleaseLock,
+    ResumeRun,
     RunReport,
     SignalAsked,
     SleepAsked,
@@ -53,10 +69,16 @@ from headrace.runs import (
     finish_timed_out,
     invoke_function,
     note_code,
+    pause_changed,
+    plan_crons,
     plan_sleep,
     publish_events,
+    queue_timed_out,
+    resume_more,
+    resume_run,
     suspend_run,
     take_answer,
+    take_granted,
     take_run_report,
     take_step_report,
     take_wait_answer,
@@ -75,6 +97,10 @@ COMMANDS: dict[type, Callable[[OpenTurn, Any], None]] = {
     CancelRuns: begin_cancellation,
     CancelStart: cancel_start,
     ReleaseLock: release_lock,
+    Acquire: acquire_slot,
+    Granted: take_granted,
+    Release: release_slot,
+    ResumeRun: resume_run,
     InvokeAsked: invoke_function,
     Answer: take_answer,
     StateAsked: apply_state,
@@ -92,6 +118,8 @@ COMMANDS: dict[type, Callable[[OpenTurn, Any], None]] = {
 
 # By TimerKind: called with the timer, whose row is gone by then, and the time at which it was due.
 TIMERS: dict[int, Callable[[OpenTurn, Timer, int], None]] = {
+    TimerKind.QUEUE: queue_timed_out,
+    TimerKind.PAUSE: resume_more,
     TimerKind.FINISH: finish_timed_out,
     TimerKind.CRON: cron_fires,
     TimerKind.CRON_CANCEL: cancel_again,
@@ -105,7 +133,27 @@ TIMERS: dict[int, Callable[[OpenTurn, Timer, int], None]] = {
     TimerKind.ADMISSION_EXPIRY: forget_rows,
 }
 
-# By the kind of a broadcast: called with its name and value once its row is written (or removed: None).
+
+def _definition_changed(turn: OpenTurn, name: str, value: bytes | None) -> None:
+    plan_crons(turn, name)
+    _limits_changed(turn, name, value)
+
+
+def _limits_changed(turn: OpenTurn, name: str, value: bytes | None) -> None:
+    look_again(turn, name)
+    look_at_gates(turn)
+
+
+def _pause_changed(turn: OpenTurn, name: str, value: bytes | None) -> None:
+    pause_changed(turn, name, value)
+    look_at_gates(turn)
+
+
+# By the kind of a broadcast ("": a definition): called with its name and value once its row is written (or removed:
+# None), and what is compiled from such rows is made anew.
 BROADCASTS: dict[str, Callable[[OpenTurn, str, bytes | None], None]] = {
+    "": _definition_changed,
+    LIMITS: _limits_changed,
+    PAUSE: _pause_changed,
     SHAPE_KIND: take_shape,
 }

@@ -25,7 +25,7 @@ from headrace.worker.outbox import Outbox
 from headrace.worker.overlay import Overlay
 from headrace.worker.sources import Sources
 from headrace.worker.surroundings import Surroundings, Watcher
-from headrace.worker.turn import LOOK_BACK, RESOLVE, START, OpenTurn, unpack_outbox_row
+from headrace.worker.turn import LOOK_BACK, QUEUED, RESOLVE, START, OpenTurn, unpack_outbox_row
 from headrace.worker.young import YoungRuns
 
 POSITIONS_KEY = b""
@@ -333,6 +333,7 @@ class Machine:
             self.outbox.push(commit.sends)
         execution = self._execution
         started: list[str] = []
+        queued: list[str] = []
         for kind, run_id, step, row in commit.effects:
             if kind == START:
                 started.append(run_id)
@@ -341,10 +342,12 @@ class Machine:
                 execution.resolve(self, run_id, step, row)
             elif kind == LOOK_BACK:
                 self.look_backs.begin(step)
+            elif kind == QUEUED:
+                queued.append(run_id)
             else:
                 execution.stop(self, run_id)
-        if started:
-            self._young.add(started)
+        self._young.add(started)
+        self._young.add(queued, queued=True)
         if overlay.honoured_rows >= self._limits.flush_rows:
             overlay.flush()
         elif self._flush_timer is None:

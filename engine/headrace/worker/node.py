@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from headrace.adapters.seams import Handle, Membership, Outgoing, Partitions, Reader, Stores
 from headrace.errors import HeadraceError
-from headrace.records.commands import ENVELOPE, Broadcast, CancelRun, Envelope
+from headrace.records.commands import ENVELOPE, Broadcast, CancelRun, Envelope, Travelling
 from headrace.records.definitions import Definition
 from headrace.worker.adverts import Advert, Adverts
 from headrace.worker.definitions import DefinitionsLog
@@ -176,8 +176,12 @@ class Node:
 
     def cancel(self, run_id: str, partition: int | None, reason: str, done: Callable[[bool], None]) -> None:
         """Command a run's home to cancel it; without a known home every partition is told. `done(written)`."""
+        self.order(partition, CancelRun(run_id, reason), done)
+
+    def order(self, partition: int | None, command: Travelling, done: Callable[[bool], None]) -> None:
+        """Give a partition, or all of them, something to do. `done(written)`."""
         targets = range(self._around.partitions) if partition is None else [partition]
-        value = ENVELOPE.encode(Envelope(-1, 0, -1, CancelRun(run_id, reason), self._means.new_uuid()))
+        value = ENVELOPE.encode(Envelope(-1, 0, -1, command, self._means.new_uuid()))
         batch = [Outgoing(self._around.topics.commands, target, None, value) for target in targets]
         self._around.outbox.send(batch, lambda failed: done(failed is None))
 

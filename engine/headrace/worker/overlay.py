@@ -73,6 +73,15 @@ class Rows(Generic[V]):
         self.cached[key] = None
         self.dirty[key] = None
 
+    def remove(self, key: bytes) -> None:
+        """Remove a row that is there; one that was made in this turn leaves no trace."""
+        if key in self.fresh and key not in self.unflushed:
+            self.fresh.discard(key)
+            self.dirty.pop(key, None)
+            self.cached.pop(key, None)
+        else:
+            self.delete(key)
+
     def first_keys(self, prefix: bytes, limit: int) -> list[bytes]:
         """List some live keys that start with `prefix`, at most `limit`, at a cost that does not grow with the rest."""
         start = self.table + prefix
@@ -177,10 +186,16 @@ class RunRows:
             run.suspended = True
         self.suspended.put(key, run)
 
+    def note_new(self, key: bytes) -> None:
+        """Note that the run was made in this turn: the store has never seen it."""
+        (self.active if key in self.active.dirty else self.suspended).fresh.add(key)
+
     def resume(self, key: bytes, run: rows.Run) -> None:
         """Put the run, and note that its code must be started."""
         if run.suspended:
-            self.suspended.delete(key)
+            if key in self.suspended.fresh:  # since it was made, so the store has seen it nowhere
+                self.active.fresh.add(key)
+            self.suspended.remove(key)
             run.suspended = False
         self.active.put(key, run)
 

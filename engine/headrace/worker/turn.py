@@ -129,6 +129,11 @@ class OpenTurn:
         name = "" if place is None else pause_name(function_id, place)
         return name if name in self._pauses else ""
 
+    def paused_at_all(self, function_id: str) -> bool:
+        """Whether the function, or one of its keys, is paused."""
+        self.paused(function_id, None)
+        return any(name.partition("/")[0] == function_id for name in self._pauses or ())
+
     def definitions_changed(self) -> None:
         """Read definitions and settings from the state again."""
         self._definitions = {}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from headrace.adapters.seams import Handle
 from headrace.records.commands import AnnounceRuns, AnyCommand
+from headrace.records.rows import Phase
 from headrace.worker.overlay import Overlay
 from headrace.worker.surroundings import Surroundings
 
@@ -20,12 +21,14 @@ class YoungRuns:
         self._after_ms = around.limits.announce_after_ms
         self._overlay = overlay
         self._submit = submit
-        self._started: deque[tuple[int, list[str]]] = deque()
+        self._started: deque[tuple[int, list[str], bool]] = deque()
         self._timer: Handle | None = None
 
-    def add(self, run_ids: list[str]) -> None:
-        """Take note of runs whose code was started now."""
-        self._started.append((self._clock.monotonic_ms(), run_ids))
+    def add(self, run_ids: list[str], *, queued: bool = False) -> None:
+        """Take note of runs whose code was started now, or that began to wait for a slot."""
+        if not run_ids:
+            return
+        self._started.append((self._clock.monotonic_ms(), run_ids, queued))
         if self._timer is None:
             self._timer = self._loop.call_later(self._after_ms / 1000, self._look)
 
@@ -35,10 +38,11 @@ class YoungRuns:
         overlay = self._overlay
         alive: list[str] = []
         while self._started and self._started[0][0] <= before_ms:
-            for run_id in self._started.popleft()[1]:
+            _, run_ids, queued = self._started.popleft()
+            for run_id in run_ids:
                 key = run_id.encode()
-                run = overlay.runs.get(key) if overlay.steps.may_be_open(key) else None
-                if run is not None and not run.announced:
+                run = overlay.runs.get(key) if queued or overlay.steps.may_be_open(key) else None
+                if run is not None and (run.phase == Phase.QUEUED if queued else not run.announced):
                     alive.append(run_id)
         if alive:
             self._submit(AnnounceRuns(alive))

@@ -1,0 +1,103 @@
+"""The tables of gates, with what is asked of them on the way of every limited run held in memory.
+
+How many slots of a gate are given out, and which shares wait at it in which order, is counted from the rows once, when
+a claim begins, and kept from then on: a gate that nothing is known of has no rows, and the store need not be asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from headrace.adapters.seams import Store
+from headrace.functions.gates import GATE_BYTES
+from headrace.records import gate_rows as rows
+from headrace.worker.overlay import Rows, after_prefix
+from headrace.worker.queues import QueueRows
+
+
+class ClaimRows(Rows[rows.SlotClaim]):
+    """Runs at gates, and how many slots each gate has given out."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(rows.CLAIMS, rows.SlotClaim, store)
+        self._given: dict[bytes, int] = {}
+        for key, raw in store.scan(rows.CLAIMS, after_prefix(rows.CLAIMS)):
+            if not self._decode(raw).queued:
+                self._count(key[1:], 1)
+
+    def _count(self, key: bytes, change: int) -> None:
+        gate = key[:GATE_BYTES]
+        given = self._given.get(gate, 0) + change
+        if given:
+            self._given[gate] = given
+        else:
+            self._given.pop(gate, None)
+
+    def given(self, gate: bytes) -> int:
+        """Return how many runs have a slot."""
+        return self._given.get(gate, 0)
+
+    def put(self, key: bytes, value: rows.SlotClaim) -> None:
+        known = self.get(key)
+        had = known is not None and not known.queued
+        if known is None and key not in self.unflushed and key not in self.dirty:
+            self.put_new(key, value)
+        else:
+            super().put(key, value)
+        if had is bool(value.queued):
+            self._count(key, -1 if had else 1)
+
+    def delete(self, key: bytes) -> None:
+        known = self.get(key)
+        if known is None:
+            return
+        if not known.queued:
+            self._count(key, -1)
+        super().delete(key)
+
+
+class TurnRows(Rows[int]):
+    """Shares that wait at gates, in the order of their turns."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(rows.TURNS, int, store)
+        self._waiting: dict[bytes, dict[bytes, None]] = {}
+        found = [(self._decode(raw), key[1:]) for key, raw in store.scan(rows.TURNS, after_prefix(rows.TURNS))]
+        for _, key in sorted(found):
+            self._waiting.setdefault(key[:GATE_BYTES], {})[key[GATE_BYTES:]] = None
+
+    def gates(self) -> list[bytes]:
+        """List the gates at which runs wait."""
+        return list(self._waiting)
+
+    def shares(self, gate: bytes) -> Collection[bytes]:
+        """List the shares that wait at a gate, in the order of their turns."""
+        return self._waiting.get(gate, ())
+
+    def put(self, key: bytes, value: int) -> None:
+        """Give a share its turn; the number is greater than every one before, so it is the last now."""
+        super().put(key, value)
+        shares = self._waiting.setdefault(key[:GATE_BYTES], {})
+        shares.pop(key[GATE_BYTES:], None)
+        shares[key[GATE_BYTES:]] = None
+
+    def delete(self, key: bytes) -> None:
+        super().delete(key)
+        gate = key[:GATE_BYTES]
+        shares = self._waiting.get(gate)
+        if shares is not None:
+            shares.pop(key[GATE_BYTES:], None)
+            if not shares:
+                del self._waiting[gate]
+
+
+class GateTables:
+    """Implements `headrace.state.Gates`."""
+
+    def __init__(self, store: Store) -> None:
+        self.claims = ClaimRows(store)
+        self.queue: QueueRows[rows.QueuedRun] = QueueRows(rows.QUEUED_RUNS, rows.QueuedRun, store)
+        self.turns = TurnRows(store)
+        self.paused: QueueRows[bytes] = QueueRows(rows.PAUSED_RUNS, bytes, store)
+        self.tables: list[Rows[Any]] = [self.claims, self.queue, self.turns, self.paused]
