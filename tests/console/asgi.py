@@ -37,8 +37,9 @@ async def call(
     headers: Mapping[str, str] | None = None,
     body: bytes | Iterable[bytes] = b"",
     root_path: str = "",
+    server: str = "127.0.0.1",
 ) -> Answer:
-    """Send a request; `body` may come in chunks. The Host header is localhost unless it is given."""
+    """Send a request to the address `server`; `body` may come in chunks. The Host header is localhost by itself."""
     path, _, query = path.partition("?")
     given = {"host": "localhost:8288", **{name.lower(): value for name, value in (headers or {}).items()}}
     scope = {
@@ -53,7 +54,7 @@ async def call(
         "query_string": query.encode(),
         "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in given.items()],
         "client": ("127.0.0.1", 50_000),
-        "server": ("127.0.0.1", 8288),
+        "server": (server, 8288),
         "state": {},
     }
     chunks = [body] if isinstance(body, bytes) else list(body)

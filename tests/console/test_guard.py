@@ -68,6 +68,27 @@ def test_only_known_names_are_answered_to(path: Path, host: str, allowed: bool, 
     assert refused is not allowed
 
 
+@pytest.mark.parametrize(
+    ("server", "host", "allowed"),
+    [
+        ("192.0.2.7", "192.0.2.7:8288", True),
+        ("192.0.2.7", "192.0.2.8:8288", False),
+        ("::ffff:192.0.2.7", "192.0.2.7", True),
+        ("2001:db8::7", "[2001:DB8:0::7]:8288", True),
+        ("2001:db8::7", "[2001:db8::8]:8288", False),
+        ("192.0.2.7", "evil.example.com", False),
+        ("", "", False),
+    ],
+)
+def test_the_address_that_a_request_came_to_needs_no_name(path: Path, server: str, host: str, allowed: bool) -> None:
+    access = Access(keys_required=True, api_keys=KeyRing(["k"]))
+    headers = {"host": host, "authorization": "Bearer k"}
+    answer = ask(app_of(path, access=access), "GET", "/v1/runs", headers=headers, server=server)
+    assert answer.status == (200 if allowed else 403)
+    stranger = ask(app_of(path, access=access), "GET", "/v1/runs", headers={"host": host}, server=server)
+    assert stranger.status == (401 if allowed else 403), "a key is needed all the same"
+
+
 def test_a_proxy_that_checks_may_be_trusted(path: Path) -> None:
     access = Access(keys_required=True, api_keys=KeyRing(["k"]))
     headers = {"host": "any.example.com", "authorization": "Bearer k"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -65,7 +66,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
         if scope["type"] != "http":
-            if scope["type"] != "websocket" or self._host_allowed(Headers(scope=scope)):
+            if scope["type"] != "websocket" or self._host_allowed(Headers(scope=scope), scope):
                 await self._app(scope, receive, send)
             else:
                 await send({"type": "websocket.close", "code": 1008})
@@ -77,7 +78,7 @@ class Guard:
         await (answer or self._app)(scope, receive, guarded)
 
     def _check(self, request: Request, open_to_all: bool) -> Response | None:
-        if not self._host_allowed(request.headers):
+        if not self._host_allowed(request.headers, request.scope):
             host = request.headers.get("host", "")
             return refusal(
                 BadRequest(
@@ -102,9 +103,14 @@ class Guard:
             )
         return self._check_key(request)
 
-    def _host_allowed(self, headers: Headers) -> bool:
+    def _host_allowed(self, headers: Headers, scope: Scope) -> bool:
         name = host_name(headers.get("host", ""))
-        return is_loopback(name) or name in self._hosts or "*" in self._hosts
+        if is_loopback(name) or name in self._hosts or "*" in self._hosts:
+            return True
+        # An address is no name that somebody else could point here. (Where it listens on all of them, this is the one
+        # that the request came to.)
+        address = _address(name)
+        return address is not None and address == _address((scope.get("server") or ("",))[0] or "")
 
     def _same_origin(self, request: Request) -> bool:
         # Browsers send Origin with everything that is not a plain read; programs send neither header.
@@ -163,6 +169,15 @@ class _Headers:
                 headers["access-control-max-age"] = "600"
                 headers["cross-origin-resource-policy"] = "cross-origin"
         await self._send(message)
+
+
+def _address(name: str) -> IPv4Address | IPv6Address | None:
+    """Read an IP address; one that IPv6 carries for IPv4 is that one."""
+    try:
+        address = ip_address(name.partition("%")[0])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def _path(scope: Scope) -> str:
