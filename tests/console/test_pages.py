@@ -66,6 +66,18 @@ def test_every_link_of_every_page_leads_somewhere(shop: Path) -> None:
     assert kinds == {"", "runs", "events", "functions", "partitions", "dead", "send"}
 
 
+@pytest.mark.parametrize(
+    ("where", "status"),
+    [("/none", 404), ("/v1/none", 404), ("/static/none.css", 404), ("/runs/a/b/c", 404), ("/runs/x/cancel", 405)],
+)
+def test_a_browser_that_went_astray_gets_a_page(shop: Path, where: str, status: int) -> None:
+    accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    answer = ask(serve(shop), "GET", where, headers={"accept": accept})
+    assert (answer.status, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert "The links above lead to every page." in words(answer)
+    assert "/functions" in links(answer)
+
+
 def test_the_list_of_runs_shows_and_filters(shop: Path) -> None:
     assert "shop-process-order" in words(page(shop, "/"))
     failed = words(page(shop, "/?status=Failed"))

@@ -228,6 +228,69 @@ def test_a_parameter_without_sense_is_refused_with_the_reason(tmp_path: Path, qu
     assert refused["action"]
 
 
+@pytest.mark.parametrize(
+    ("where", "name", "meant"),
+    [
+        ("/v1/runs?func=zzz", "func", "did you mean function?"),
+        ("/v1/runs?status=Failed&sinse=1h", "sinse", "did you mean since?"),
+        ("/v1/runs?eventId=x", "eventId", "did you mean event_id?"),
+        ("/v1/runs?zzzzzz=1", "zzzzzz", "leave it out"),
+        ("/v1/events?names=a", "names", "did you mean name?"),
+        ("/v1/events/x/runs?status=Failed", "status", "leave it out"),
+        ("/v1/dead?limits=1", "limits", "did you mean limit?"),
+    ],
+)
+def test_a_parameter_that_is_none_is_refused_with_the_nearest(
+    tmp_path: Path, where: str, name: str, meant: str
+) -> None:
+    prepare_archive(tmp_path / "a.db")
+    answer = get(tmp_path / "a.db", where)
+    assert (answer.status, answer.json()["code"]) == (400, "parameter_unknown")
+    assert repr(name) in answer.json()["error"]
+    assert "limit" in answer.json()["explanation"]
+    assert answer.json()["action"] == meant
+
+
+@pytest.mark.parametrize(
+    ("method", "where", "status", "code", "allow"),
+    [
+        ("POST", "/x/e/cli", 404, "not_found", None),
+        ("GET", "/v2/runs", 404, "not_found", None),
+        ("GET", "/static/none.css", 404, "not_found", None),
+        ("POST", "/v1/runs/01X", 405, "method_not_allowed", "DELETE, GET, HEAD"),
+        ("DELETE", "/health", 405, "method_not_allowed", "GET, HEAD"),
+    ],
+)
+def test_a_request_that_nobody_takes_is_told_why_and_what_to_do(
+    tmp_path: Path, method: str, where: str, status: int, code: str, allow: str | None
+) -> None:
+    prepare_archive(tmp_path / "a.db")
+    answer = ask(serve(tmp_path / "a.db"), method, where)
+    assert (answer.status, answer.json()["code"], answer.headers.get("allow")) == (status, code, allow)
+    assert answer.json()["explanation"]
+    assert answer.json()["action"]
+    if allow:
+        assert allow in answer.json()["explanation"]
+
+
+def test_of_events_with_one_id_the_one_with_runs_is_shown_with_the_others_beside_it(
+    tmp_path: Path, history: History
+) -> None:
+    ids = [history.event("order/created", {"n": n}, NOW_MS - 60 + n, id="dup1") for n in range(3)]
+    run = history.run("shop-order", [ids[1]], NOW_MS - 50).complete(NOW_MS, 1)
+    alone = [history.event("order/paid", {"n": n}, NOW_MS - 40 + n, id="dup2") for n in range(2)]
+    path = tmp_path / "a.db"
+    fill(path, history.records)
+    shown = get(path, "/v1/events/dup1").json()["data"]
+    assert (shown["internal_id"], [row["run_id"] for row in shown["runs"]]) == (ids[1], [run.run_id])
+    assert [other["internal_id"] for other in shown["same_id"]] == [ids[0], ids[2]]
+    assert shown["same_id"][0]["received_at"] == "2025-11-21T07:59:59.940Z"
+    # By its internal id each is shown as it is; without runs it is the newest.
+    assert get(path, f"/v1/events/{ids[2]}").json()["data"]["runs"] == []
+    assert get(path, "/v1/events/dup2").json()["data"]["internal_id"] == alone[1]
+    assert ask(serve(path), "GET", "/events/dup1").text.count(run.run_id) > 0
+
+
 @pytest.mark.parametrize("cursor", ["x", "0" * 26 + ".x", "0" * 26 + "." + "9" * 40, "." * 3, "0" * 26 + ".-1"])
 def test_a_cursor_of_events_without_sense_is_refused(tmp_path: Path, cursor: str) -> None:
     prepare_archive(tmp_path / "a.db")
@@ -399,6 +462,8 @@ def test_a_live_run_is_cancelled_by_a_command_to_its_partition(tmp_path: Path, h
     assert ask(app, "DELETE", f"/v1/runs/{cancelled.run_id}").status == 200
     refused = ask(app, "DELETE", f"/v1/runs/{done.run_id}")
     assert (refused.status, refused.json()["code"]) == (409, "run_ended")
+    assert refused.json()["explanation"]
+    assert refused.json()["action"]
     assert ask(app, "DELETE", "/v1/runs/unknown").status == 404
     assert len(cancels.asked) == 1
     alone = ask(serve(tmp_path / "a.db"), "DELETE", f"/v1/runs/{live.run_id}")

@@ -94,14 +94,32 @@ def list_events(archive: sqlite3.Connection, wanted: EventFilter, before: Place 
 
 
 def find_event(archive: sqlite3.Connection, event_id: str) -> FoundEvent | None:
-    """Give the newest event with this internal id, or else with this id of its sender."""
-    for column in ("event_id", "given_id"):
+    """Give the event with this internal id, or else the newest with this id of its sender, one with runs before others.
+
+    An id that was sent again starts nothing: the record that did is the one that is asked for.
+    """
+    row = archive.execute(
+        f"SELECT {_COLUMNS} FROM events WHERE event_id = ? ORDER BY id DESC LIMIT 1", (event_id,)
+    ).fetchone()
+    if row is None:
         row = archive.execute(
-            f"SELECT {_COLUMNS} FROM events WHERE {column} = ? ORDER BY id DESC LIMIT 1", (event_id,)
+            f"SELECT {_COLUMNS} FROM events WHERE given_id = ? ORDER BY"
+            " EXISTS (SELECT 1 FROM run_causes WHERE run_causes.event_id = events.event_id) DESC, id DESC LIMIT 1",
+            (event_id,),
         ).fetchone()
-        if row is not None:
-            return FoundEvent(*row)
-    return None
+    return None if row is None else FoundEvent(*row)
+
+
+def same_given_id(archive: sqlite3.Connection, event: FoundEvent, limit: int) -> list[tuple[str, int]]:
+    """Give up to `limit` other events that came with the same id of their sender: internal ids and times of arrival."""
+    if event.given_id is None:
+        return []
+    rows = archive.execute(
+        "SELECT DISTINCT event_id, received_ms FROM events WHERE given_id = ? AND event_id <> ?"
+        " ORDER BY event_id LIMIT ?",
+        (event.given_id, event.event_id, limit),
+    )
+    return [(row["event_id"], row["received_ms"]) for row in rows]
 
 
 def find_events(archive: sqlite3.Connection, event_ids: list[str]) -> list[FoundEvent]:

@@ -10,6 +10,7 @@ from headrace.console.event_queries import EventFilter, Place
 from headrace.console.moments import parse_since
 from headrace.console.run_queries import STATUSES, RunFilter
 from headrace.errors import BadRequest
+from headrace.functions.mistakes import nearest
 from headrace.records.ids import is_ulid
 
 LIMIT_MAX = 1_000
@@ -21,6 +22,19 @@ _WORDS_MAX = 50
 def invalid(name: str, value: str, why: str, do: str) -> BadRequest:
     """Make the error for a parameter that makes no sense."""
     return BadRequest("parameter_invalid", f"{name} is {value[:60]!r}", why=why, do=do)
+
+
+def refuse_unknown(request: Request, *known: str) -> None:
+    """Refuse parameters that are none of these: one that is misspelt would ask for everything in silence."""
+    for name in request.query_params:
+        if name not in known:
+            meant = nearest(name, known)
+            raise BadRequest(
+                "parameter_unknown",
+                f"there is no parameter {name[:60]!r} here",
+                why=f"this list takes: {', '.join(known)}",
+                do=f"did you mean {meant}?" if meant else "leave it out",
+            )
 
 
 def read_limit(request: Request, default: int = LIMIT_DEFAULT) -> int:

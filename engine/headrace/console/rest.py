@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,15 +23,16 @@ from headrace.console.event_answers import (
 )
 from headrace.console.event_queries import (
     FoundEvent,
-    FoundVerdict,
     find_event,
     list_dead_letters,
     list_events,
     runs_started,
+    same_given_id,
     verdicts_of,
 )
 from headrace.console.function_queries import list_functions
 from headrace.console.lag_queries import Lag, read_lag
+from headrace.console.moments import iso
 from headrace.console.parameters import (
     read_event_cursor,
     read_event_filter,
@@ -39,6 +40,7 @@ from headrace.console.parameters import (
     read_number_cursor,
     read_run_cursor,
     read_run_filter,
+    refuse_unknown,
 )
 from headrace.console.run_answers import run_fields, told_fields
 from headrace.console.run_queries import FoundRun, RunFilter, find_run, list_runs, read_run_records
@@ -53,6 +55,8 @@ logger = logging.getLogger("headrace.console")
 
 T = TypeVar("T")
 Endpoint = Callable[[Request], Awaitable[Response]]
+_PAGE = ("limit", "cursor")
+_SAME_ID_MAX = 100
 _ANSWER_BYTES_MAX = 8 << 20  # of one page of a list; a page that would be larger is shorter, and has a cursor
 
 
@@ -83,6 +87,7 @@ class RestApi:
     async def list_runs(self, request: Request) -> Response:
         """Answer `GET /v1/runs`."""
         now_ms = self._clock.wall_ms()
+        refuse_unknown(request, "function", "function_id", "status", "event_id", "since", *_PAGE)
         wanted = read_run_filter(request, now_ms)
         return await self._runs(wanted, read_run_cursor(request), read_limit(request), now_ms)
 
@@ -128,6 +133,7 @@ class RestApi:
                 f"the run {run_id} has ended already: {found.row.status}",
                 status=409,
                 why="only a run that lives can be cancelled",
+                do="leave it; status=Scheduled,Running lists those that live",
             )
         if self._cancel_run is None:
             raise BadRequest(
@@ -141,6 +147,7 @@ class RestApi:
     async def list_events(self, request: Request) -> Response:
         """Answer `GET /v1/events`."""
         now_ms = self._clock.wall_ms()
+        refuse_unknown(request, "name", "since", "received_after", "received_before", *_PAGE)
         wanted, before, limit = read_event_filter(request, now_ms), read_event_cursor(request), read_limit(request)
 
         def query(archive: sqlite3.Connection) -> tuple[list[FoundEvent], bool, Lag]:
@@ -156,32 +163,33 @@ class RestApi:
         now_ms = self._clock.wall_ms()
         event_id = request.path_params["event_id"]
 
-        def query(
-            archive: sqlite3.Connection,
-        ) -> tuple[FoundEvent | None, list[tuple[str, str, str]], list[FoundVerdict], Lag]:
-            event = find_event(archive, event_id)
-            lag = read_lag(archive, now_ms)
+        def query(archive: sqlite3.Connection) -> tuple[dict[str, Any] | None, Lag]:
+            event, lag = find_event(archive, event_id), read_lag(archive, now_ms)
             if event is None:
-                return None, [], [], lag
-            started = runs_started(archive, [event.event_id])[event.event_id]
-            return event, started, verdicts_of(archive, event.event_id), lag
+                return None, lag
+            shown = {
+                **event_fields(event),
+                "runs": [
+                    {"run_id": run_id, "function_id": function_id, "status": status}
+                    for run_id, function_id, status in runs_started(archive, [event.event_id])[event.event_id]
+                ],
+                "verdicts": [verdict_fields(verdict) for verdict in verdicts_of(archive, event.event_id)],
+                "same_id": [
+                    {"internal_id": other, "received_at": iso(received_ms)}
+                    for other, received_ms in same_given_id(archive, event, _SAME_ID_MAX)
+                ],
+            }
+            return shown, lag
 
-        event, started, verdicts, lag = await self._archive.ask(query)
-        if event is None:
+        shown, lag = await self._archive.ask(query)
+        if shown is None:
             raise unknown_event(event_id, lag)
-        shown = {
-            **event_fields(event),
-            "runs": [
-                {"run_id": run_id, "function_id": function_id, "status": status}
-                for run_id, function_id, status in started
-            ],
-            "verdicts": [verdict_fields(verdict) for verdict in verdicts],
-        }
         return enveloped(shown, now_ms, lag=lag)
 
     async def list_event_runs(self, request: Request) -> Response:
         """Answer `GET /v1/events/{id}/runs`; an event that started none has an empty list."""
         now_ms = self._clock.wall_ms()
+        refuse_unknown(request, *_PAGE)
         wanted = RunFilter(event_id=request.path_params["event_id"])
         return await self._runs(wanted, read_run_cursor(request), read_limit(request), now_ms)
 
@@ -211,6 +219,7 @@ class RestApi:
     async def list_dead_letters(self, request: Request) -> Response:
         """Answer `GET /v1/dead`: records that nobody could use, with the reason."""
         now_ms = self._clock.wall_ms()
+        refuse_unknown(request, *_PAGE)
         before, limit = read_number_cursor(request), read_limit(request)
         rows, lag = await self._archive.ask(
             lambda archive: (list_dead_letters(archive, before, limit + 1), read_lag(archive, now_ms))

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
 
 from headrace.adapters.seams import Clock
 from headrace.console.answers import json_answer, refusal
@@ -119,17 +119,46 @@ def _refuse(pages: Pages) -> Callable[[Request, Exception], Response]:
     def answer(request: Request, problem: Exception) -> Response:
         assert isinstance(problem, HTTPException)
         status = problem.status_code
-        what = (
-            f"there is nothing at {request.url.path[:100]!r}"
-            if status == 404
-            else f"{request.method} is not possible at {request.url.path[:100]!r}"
-            if status == 405
-            else str(problem.detail)
-        )
+        headers = dict(problem.headers or {})
+        if status == 405:
+            headers["Allow"] = ", ".join(_methods_of(request))
+        error = _refusal_of(request, status, str(problem.detail), headers.get("Allow", ""))
         if "text/html" in request.headers.get("accept", "") and request.method in ("GET", "HEAD"):
-            return pages.problem(request, status, what)
-        answer = refusal(BadRequest("not_found" if status == 404 else "refused", what, status=status))
-        answer.headers.update(problem.headers or {})
+            page = pages.problem(request, status, error.what, "", "The links above lead to every page.")
+            page.headers.update(headers)
+            return page
+        answer = refusal(error)
+        answer.headers.update(headers)
         return answer
 
     return answer
+
+
+def _refusal_of(request: Request, status: int, detail: str, methods: str) -> BadRequest:
+    where = repr(request.url.path[:100])
+    if status == 404:
+        return BadRequest(
+            "not_found",
+            f"there is nothing at {where}",
+            status=404,
+            why="the API is below /v1, and events go to /e/KEY, right behind the node's address",
+            do="check the path; for the command line, --url is the node's address alone: http://HOST:PORT",
+        )
+    if status == 405:
+        return BadRequest(
+            "method_not_allowed",
+            f"{request.method} is not possible at {where}",
+            status=405,
+            why=f"it takes {methods}",
+            do="send one of those, or check the path",
+        )
+    return BadRequest("refused", detail, status=status, why=f"{where} cannot be answered like that", do="check it")
+
+
+def _methods_of(request: Request) -> list[str]:
+    """List the methods that a path takes; several routes may share it."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return sorted(methods)

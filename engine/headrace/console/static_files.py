@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from importlib.resources import files
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -29,7 +30,7 @@ class ShippedFiles:
         name = request.path_params["name"]
         content = self._files.get(name)
         if content is None:
-            return Response("There is no such file.", 404, media_type="text/plain")
+            raise HTTPException(404)
         fresh = request.query_params.get("v") == self.version
         caching = f"public, max-age={_YEAR_S}, immutable" if fresh else "no-cache"
         return Response(content, headers={"cache-control": caching}, media_type=_TYPES[name.rpartition(".")[2]])
