@@ -15,6 +15,7 @@ _PLACES = {
     "send": "send:send",
     "runs": "runs:runs",
     "run": "runs:run",
+    "invoke": "invoke:invoke",
     "cancel": "runs:cancel",
     "events": "events:events",
     "event": "events:event",

@@ -20,18 +20,20 @@ from headrace.cli.plan import Plan
 from headrace.console.archive import prepare_archive
 from headrace.console.archive_reader import ArchiveReader
 from headrace.console.guard import GuardSettings
+from headrace.console.orders import Orders
 from headrace.console.projector_process import ProjectorProcess
 from headrace.console.server import create_asgi_app
 from headrace.console.status import PartitionStatus
 from headrace.errors import LogUnavailable
 from headrace.intake.access import Access, KeyRing, bearer_forms
 from headrace.intake.http import EventDoor
+from headrace.records.commands import CancelRun, Travelling
 
 if TYPE_CHECKING:
     from headrace.worker.node import Node
 
 ARCHIVE = "console.db"
-_CANCEL_S = 10.0
+_ORDER_S = 10.0
 
 
 class NodeStatus:
@@ -106,6 +108,7 @@ class Front:
             cancel_run=self._cancel,
             settings=GuardSettings(access, allowed_hosts(plan), plan.dev),
             measure=self._measure,
+            routes=Orders(self._order, parts.node.definitions.function_ids, found.partitions, parts.clock).routes(),
         )
         self._server: WebServer | None = None
 
@@ -123,23 +126,26 @@ class Front:
         self._archive.close()
 
     async def _cancel(self, run_id: str, partition: int, reason: str) -> None:
+        await self._order(partition, CancelRun(run_id, reason))
+
+    async def _order(self, partition: int | None, command: Travelling) -> None:
         written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         def done(is_written: bool) -> None:
             if not written.done():
                 written.set_result(is_written)
 
-        self._parts.node.cancel(run_id, partition, reason, done)
+        self._parts.node.order(partition, command, done)
         try:
-            taken = await asyncio.wait_for(written, _CANCEL_S)
+            taken = await asyncio.wait_for(written, _ORDER_S)
         except TimeoutError:
             taken = False
         if not taken:
             raise LogUnavailable(
-                "cancel_not_written",
-                f"Kafka did not take the order to cancel {run_id}",
+                "order_not_written",
+                f"Kafka did not take the order {type(command).__name__}",
                 why="an order counts once it stands in the log of commands; this one may yet",
-                do="see that Kafka is up, and cancel again",
+                do="see that Kafka is up, look whether it was done, and ask again",
             )
 
     def _measure(self) -> Iterable[Metric]:

@@ -12,7 +12,7 @@ _STATUSES = ("Scheduled", "Running", "Completed", "Failed", "Cancelled", "Skippe
 
 
 @click.command()
-@click.option("--function", metavar="ID", help="Only this function's (full id: app-function).")
+@click.option("--function", metavar="ID", help="Only this function's (app-function, or its own id).")
 @click.option("--status", type=click.Choice(_STATUSES, case_sensitive=False), help="Only those that are so.")
 @click.option("--event", "event_id", metavar="ID", help="Only those that this event started.")
 @list_options()
@@ -33,6 +33,7 @@ def runs(
 ) -> None:
     """List runs, newest first."""
     from headrace.cli.client import client_for
+    from headrace.cli.filters import full_function_id, no_runs
     from headrace.cli.tables import print_json, print_table
 
     query = {
@@ -43,9 +44,19 @@ def runs(
         "limit": limit,
         "cursor": cursor,
     }
-    answer = client_for(ctx, url, api_key).get("/v1/runs", query)
+    client = client_for(ctx, url, api_key)
+    answer = client.get("/v1/runs", query)
+    if function and not answer["data"]:
+        full = full_function_id(client, function)
+        if full is not None:
+            function = full
+            answer = client.get("/v1/runs", {**query, "function": full})
     if as_json:
         print_json(answer)
+        return
+    given = {"--function": function, "--status": status, "--event": event_id, "--since": since, "--cursor": cursor}
+    if not answer["data"] and any(given.values()):
+        click.echo(no_runs(client, given))
         return
     print_table(
         ("RUN", "FUNCTION", "STATUS", "PHASE", "STARTED", "TOOK", "RESULT"),
@@ -75,17 +86,40 @@ def run(ctx: click.Context, run_id: str, url: str | None, api_key: str | None, a
 
 
 @click.command()
-@click.argument("run_id")
+@click.argument("run_id", required=False)
+@click.option("--function", metavar="ID", help="Instead of one run, those of this function (full id: app-function)…")
+@click.option("--after", metavar="TIME", help='… made after this time, or so long ago: "2h", "2026-01-31T12:00:00Z"…')
+@click.option("--before", metavar="TIME", help="… and before that one [now] …")
+@click.option("--if", "expression", metavar="CEL", help='… and matching, as in "event.data.total > 100".')
 @client_options()
 @click.pass_context
-def cancel(ctx: click.Context, run_id: str, url: str | None, api_key: str | None) -> None:
-    """Cancel a run: its code is interrupted, nothing of it is tried again."""
+def cancel(
+    ctx: click.Context,
+    run_id: str | None,
+    function: str | None,
+    after: str | None,
+    before: str | None,
+    expression: str | None,
+    url: str | None,
+    api_key: str | None,
+) -> None:
+    """Cancel a run, or many: their code is interrupted, nothing of them is tried again."""
     from urllib.parse import quote
 
     from headrace.cli.client import client_for
 
-    client_for(ctx, url, api_key).delete(f"/v1/runs/{quote(run_id, safe='')}")
-    click.echo(f"{run_id} is told to stop")
+    if (run_id is None) == (function is None):
+        raise click.UsageError("Give the id of a run, or --function.")
+    if run_id is not None:
+        if after or before or expression:
+            raise click.UsageError("--after, --before and --if go with --function.")
+        client_for(ctx, url, api_key).delete(f"/v1/runs/{quote(run_id, safe='')}")
+        click.echo(f"{run_id} is told to stop")
+        return
+    wanted = {"function_id": function, "started_after": after, "started_before": before, "if": expression}
+    body = {name: value for name, value in wanted.items() if value is not None}
+    answer = client_for(ctx, url, api_key).post("/v1/cancellations", body)
+    click.echo(f"every partition is told to stop the runs of {answer['data']['function_id']}: {answer['data']['id']}")
 
 
 def _run_row(row: dict[str, Any]) -> tuple[object, ...]:

@@ -1,0 +1,134 @@
+"""Orders over HTTP. Goal: what is asked for stands on Kafka as one command, and nonsense is refused with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from headrace.console.archive import prepare_archive
+from headrace.console.orders import Orders
+from headrace.errors import LogUnavailable
+from headrace.records.commands import CancelRuns, Travelling
+from headrace.records.ids import is_ulid, partition_of
+from headrace.records.rows import Start
+from tests.console.archives import FixedClock, serve
+from tests.console.asgi import Answer, ask
+from tests.console.histories import NOW_MS
+
+HOUR_MS = 3_600_000
+
+
+class Node:
+    """Takes orders."""
+
+    def __init__(self, path: Path) -> None:
+        self.given: list[tuple[int | None, Travelling]] = []
+        self.up = True
+        prepare_archive(path)
+        orders = Orders(self.give, lambda: {"shop-order", "shop-mail"}, 8, FixedClock())
+        self.app = serve(path, routes=orders.routes())
+
+    async def give(self, partition: int | None, command: Travelling) -> None:
+        if not self.up:
+            raise LogUnavailable("order_not_written", "Kafka did not take it")
+        self.given.append((partition, command))
+
+    def post(self, where: str, body: Any) -> Answer:
+        content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        return ask(self.app, "POST", where, body=content)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path / "a.db")
+
+
+def test_a_function_is_invoked_with_data(node: Node) -> None:
+    answer = node.post("/v1/functions/shop-order/invoke", {"data": {"n": 1}})
+    assert answer.status == 200
+    told = answer.json()["data"]
+    ((partition, start),) = node.given
+    assert isinstance(start, Start)
+    assert is_ulid(start.run_id)
+    assert partition == partition_of(start.run_id.encode(), 8)
+    event = start.events[0]
+    assert told == {"run_id": start.run_id, "function_id": "shop-order", "event_id": event.id}
+    assert (event.name, event.ts_ms, start.accepted_ms) == ("inngest/function.invoked", NOW_MS, NOW_MS)
+    assert msgspec.json.decode(event.json)["data"] == {"n": 1, "_inngest": {"fn_id": "shop-order"}}
+    node.post("/v1/functions/shop-order/invoke", {"data": {"n": 1}})
+    assert node.given[1][1].run_id != start.run_id  # type: ignore[union-attr]
+
+
+def test_without_data_it_is_empty(node: Node) -> None:
+    for body in (b"", b"{}", b'{"data":null}'):
+        assert node.post("/v1/functions/shop-order/invoke", body).status == 200
+    for _, start in node.given:
+        assert isinstance(start, Start)
+        assert list(msgspec.json.decode(start.events[0].json)["data"]) == ["_inngest"]
+
+
+@pytest.mark.parametrize(
+    ("where", "body", "status", "code"),
+    [
+        ("/v1/functions/shop-ordre/invoke", {}, 404, "function_unknown"),
+        ("/v1/functions/order/invoke", {}, 404, "function_unknown"),
+        ("/v1/functions/shop-order/invoke", b"no json", 400, "body_invalid"),
+        ("/v1/functions/shop-order/invoke", [1], 400, "body_invalid"),
+        ("/v1/functions/shop-order/invoke", {"data": [1]}, 400, "invoke_data_invalid"),
+        ("/v1/functions/shop-order/invoke", {"data": {"x": "y" * (3 << 20)}}, 413, "body_too_large"),
+        ("/v1/cancellations", {}, 400, "body_invalid"),
+        ("/v1/cancellations", {"function_id": "shop-ordre"}, 404, "function_unknown"),
+        ("/v1/cancellations", {"function_id": "shop-order", "if": "event.data.("}, 400, "bad_expression"),
+        ("/v1/cancellations", {"function_id": "shop-order", "started_after": "soon"}, 400, "parameter_invalid"),
+        (
+            "/v1/cancellations",
+            {"function_id": "shop-order", "started_before": NOW_MS + HOUR_MS},
+            400,
+            "cancellation_window_invalid",
+        ),
+        (
+            "/v1/cancellations",
+            {"function_id": "shop-order", "started_after": "1h", "started_before": "2h"},
+            400,
+            "cancellation_window_invalid",
+        ),
+    ],
+)
+def test_nonsense_is_refused(node: Node, where: str, body: Any, status: int, code: str) -> None:
+    answer = node.post(where, body)
+    assert (answer.status, answer.json()["code"]) == (status, code)
+    assert answer.json()["action"]
+    assert node.given == []
+
+
+def test_the_nearest_function_is_named(node: Node) -> None:
+    for wrong in ("order", "shop-ordre"):
+        assert "'shop-order'" in node.post(f"/v1/functions/{wrong}/invoke", {}).json()["action"]
+
+
+def test_runs_are_cancelled_in_bulk_on_every_partition(node: Node) -> None:
+    body = {"function_id": "shop-order", "started_after": "2h", "started_before": "1h", "if": "event.data.n > 1"}
+    answer = node.post("/v1/cancellations", body)
+    assert answer.status == 200
+    ((partition, command),) = node.given
+    assert partition is None
+    assert command == CancelRuns(
+        answer.json()["data"]["id"], "shop-order", NOW_MS - 2 * HOUR_MS, NOW_MS - HOUR_MS + 1, "event.data.n > 1"
+    )
+    assert answer.json()["data"]["started_after"] == "2025-11-21T06:00:00.000Z"
+
+
+def test_the_names_of_the_protocol_are_taken(node: Node) -> None:
+    assert node.post("/v1/cancellations", {"app_id": "shop", "function_id": "order"}).status == 200
+    ((_, command),) = node.given
+    assert isinstance(command, CancelRuns)
+    assert (command.function_id, command.after_ms, command.before_ms) == ("shop-order", 0, NOW_MS + 1)
+
+
+def test_an_order_that_is_not_on_kafka_is_not_given(node: Node) -> None:
+    node.up = False
+    assert node.post("/v1/functions/shop-order/invoke", {}).status == 503
+    assert node.post("/v1/cancellations", {"function_id": "shop-order"}).status == 503
