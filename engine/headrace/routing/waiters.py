@@ -97,7 +97,8 @@ def see_event(turn: Turn, command: Seen) -> None:
     remember(turn, command.shape, row, command.digest, command.found)
     waiters = turn.state.waiting.waiters
     arriving = Arriving(command.found)
-    for key, waiter in waiters.scan(command.digest):
+    # Of several waits of one run, the one that was asked first gets the event.
+    for key, waiter in sorted(waiters.scan(command.digest), key=lambda entry: entry[1].asked_ms):
         if not matches(turn, waiter, arriving):
             continue
         if waiter.looked:

@@ -38,6 +38,7 @@ class Inputs:
         self.routes = Routes([])
         self.forwarding = Forwarding()
         self._plans: dict[str, Plan] = {}
+        self._applying = False
         self._counters = turn.counters
 
     def load_definitions(self) -> None:
@@ -93,9 +94,19 @@ class Inputs:
             self._apply_local()
 
     def _apply_local(self) -> None:
-        local, self._turn.local = self._turn.local, []
-        for own in local:
-            self.command(own)
+        # In the order in which they were sent, as between partitions: what follows from one comes behind the others.
+        if self._applying:
+            return
+        self._applying = True
+        try:
+            local = self._turn.local
+            done = 0
+            while done < len(local):
+                self.command(local[done])
+                done += 1
+            local.clear()
+        finally:
+            self._applying = False
 
     def commands_record(self, record: Record) -> None:
         """Apply a record of the commands topic: once and in order, or the console's as it comes."""
