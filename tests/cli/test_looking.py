@@ -66,12 +66,90 @@ def test_runs_are_listed_whole(run: Run, node: FakeNode) -> None:
 
 
 def test_filters_travel_as_the_api_names_them(run: Run, node: FakeNode) -> None:
-    node.answer("GET", "/v1/runs", {"data": [], "cursor": None})
+    node.answer("GET", "/v1/runs", {"data": [RUN], "cursor": None})
     arguments = ["--function", "a-b", "--status", "failed", "--event", "E", "--since", "1h", "--limit", "3"]
     result = run("runs", *arguments, "--cursor", "c", "--url", node.url)
-    assert result.output == "No runs. Send an event: headrace send NAME JSON\n"
+    assert result.exit_code == 0, result.output
     expected = {"function": "a-b", "status": "Failed", "event_id": "E", "since": "1h", "limit": "3", "cursor": "c"}
     assert node.asked[0].query == expected
+
+
+FUNCTIONS = [
+    {"id": "orders-process-order", "app": "orders", "triggers": [{"event": "order/created", "expression": None}]},
+    {"id": "orders-refund", "app": "orders", "triggers": []},
+    {"id": "shop-refund", "app": "shop", "triggers": []},
+    {"id": "gone-long-ago", "app": None, "triggers": []},
+]
+
+
+@pytest.fixture
+def empty(node: FakeNode) -> FakeNode:
+    """Give a node with functions, without a run or an event."""
+    node.answer("GET", "/v1/runs", {"data": [], "cursor": None})
+    node.answer("GET", "/v1/events", {"data": [], "cursor": None})
+    node.answer("GET", "/v1/functions", {"data": FUNCTIONS, "cursor": None})
+    return node
+
+
+def test_without_filters_an_empty_list_says_how_to_begin(run: Run, empty: FakeNode) -> None:
+    assert run("runs", "--url", empty.url).output == "No runs. Send an event: headrace send NAME JSON\n"
+    assert run("events", "--url", empty.url).output == "No events. Send one: headrace send NAME JSON\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--function", "orders-process-order"], "No runs match --function orders-process-order."),
+        (["--function", "orders-proces-ordr"], "There is no such function. Did you mean 'orders-process-order'?"),
+        (["--function", "proces-ordr"], "There is no such function. Did you mean 'orders-process-order'?"),
+        (["--function", "refnd"], "There is no such function. Did you mean 'shop-refund'?"),
+        (["--function", "refund"], "Several functions have that id of their own: orders-refund, shop-refund"),
+        (["--function", "xyzzy"], "There is no such function."),
+        (["--status", "failed", "--since", "1h"], "No runs match --status Failed --since 1h."),
+        (["--event", "nope"], "There is no event 'nope': it never was"),
+        (["--event", "mine"], "No runs match --event mine."),
+    ],
+)
+def test_filters_that_nothing_fits_are_named_with_what_was_meant(
+    run: Run, empty: FakeNode, arguments: list[str], said: str
+) -> None:
+    gone = {"error": "there is no event 'nope'", "status": 404, "code": "not_found", "explanation": "it never was"}
+    empty.answer("GET", "/v1/events/nope", gone, status=404)
+    empty.answer("GET", "/v1/events/mine", {"data": EVENT})
+    result = run("runs", *arguments, "--url", empty.url)
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("No runs match --")
+    assert result.output.rstrip("\n").endswith(said)
+
+
+def test_a_name_of_events_that_nothing_fits_is_named_with_what_was_meant(run: Run, empty: FakeNode) -> None:
+    result = run("events", "--name", "order/craeted", "--url", empty.url)
+    assert result.output == "No events match --name order/craeted. Did you mean 'order/created'?\n"
+    assert run("events", "--since", "1h", "--url", empty.url).output == "No events match --since 1h.\n"
+
+
+def test_a_functions_own_id_is_enough_where_only_one_has_it(run: Run, empty: FakeNode) -> None:
+    asked_for_json = run("runs", "--function", "process-order", "--json", "--url", empty.url)
+    assert json.loads(asked_for_json.stdout)["data"] == []
+    asked = [asked.query["function"] for asked in empty.asked if asked.path == "/v1/runs"]
+    assert asked == ["process-order", "orders-process-order"]
+    told = run("runs", "--function", "process-order", "--status", "Failed", "--url", empty.url)
+    assert told.output == "No runs match --function orders-process-order --status Failed.\n"
+
+
+def test_an_address_that_is_no_nodes_is_told_what_to_look_at(run: Run, node: FakeNode) -> None:
+    node.answer("POST", "/x/e/cli", b"nothing here", status=404)
+    result = run("send", "order/created", "--url", f"{node.url}/x")
+    assert result.exit_code == 1
+    assert f"--url is the address of a node, and nothing behind it: {node.url}/x/e/cli" in result.output
+
+
+def test_other_events_of_the_same_id_are_named(run: Run, node: FakeNode) -> None:
+    node.answer(
+        "GET", "/v1/events/order-7", {"data": {**EVENT, "same_id": [{"internal_id": "01A"}, {"internal_id": "01B"}]}}
+    )
+    node.answer("GET", f"/v1/events/{EVENT['internal_id']}/runs", {"data": [RUN], "cursor": None})
+    assert "same id   01A, 01B" in run("event", "order-7", "--url", node.url).output
 
 
 @pytest.mark.parametrize("since", ["yesterday", "-5m", "5 parsecs", "2026-13-01", ""])

@@ -57,7 +57,7 @@ class Client:
                 content = answer.read()
         except HTTPError as answer:
             with answer:
-                raise _refusal(answer.code, method, path, answer.read()) from None
+                raise _refusal(answer.code, method, self.url + path, answer.read()) from None
         except (URLError, OSError, HTTPException) as problem:
             raise self._unreachable(problem) from None
         try:
@@ -100,7 +100,7 @@ def _opener(url: str) -> OpenerDirector:
     return build_opener(ProxyHandler({})) if is_loopback(host) else build_opener()
 
 
-def _refusal(status: int, method: str, path: str, content: bytes) -> HeadraceError:
+def _refusal(status: int, method: str, url: str, content: bytes) -> HeadraceError:
     """Take the four parts out of an error's body, as far as they are there."""
     try:
         body = json.loads(content)
@@ -111,9 +111,11 @@ def _refusal(status: int, method: str, path: str, content: bytes) -> HeadraceErr
     do = body.get("action") or body.get("do") or ""
     if status in (401, 403) and not do:
         do = "give the key with --api-key or HEADRACE_API_KEYS"
+    if status in (404, 405) and not do:
+        do = f"see that --url is the address of a node, and nothing behind it: {url} was asked"
     return BadRequest(
         str(body.get("code") or f"http_{status}"),
-        str(said) or f"{method} {path} was answered with status {status}",
+        str(said) or f"{method} {url} was answered with status {status}",
         status=status,
         why=str(body.get("explanation") or body.get("why") or ""),
         do=str(do),

@@ -27,12 +27,17 @@ def events(
 ) -> None:
     """List events, newest first."""
     from headrace.cli.client import client_for
+    from headrace.cli.filters import no_events
     from headrace.cli.tables import moment, print_json, print_table, short
 
     query = {"name": name, "since": since, "limit": limit, "cursor": cursor}
-    answer = client_for(ctx, url, api_key).get("/v1/events", query)
+    client = client_for(ctx, url, api_key)
+    answer = client.get("/v1/events", query)
     if as_json:
         print_json(answer)
+        return
+    if not answer["data"] and (name or since or cursor):
+        click.echo(no_events(client, {"--name": name, "--since": since, "--cursor": cursor}))
         return
     print_table(
         ("EVENT", "NAME", "RECEIVED", "OWN ID", "DATA"),
@@ -76,6 +81,7 @@ def event(ctx: click.Context, event_id: str, url: str | None, api_key: str | Non
             ("event", row["internal_id"]),
             ("name", row["name"]),
             ("own id", _own_id(row)),
+            ("same id", ", ".join(other["internal_id"] for other in row.get("same_id") or ())),
             ("received", moment(row.get("received_at"), precise=True)),
             ("time", moment(row.get("ts"), precise=True)),
             ("key", row.get("key")),
