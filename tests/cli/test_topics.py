@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from headrace.cli.doctor import not_writable
 from tests.cli.conftest import Run
 
 
@@ -69,6 +73,41 @@ def test_the_doctor_needs_no_kafka_unless_one_is_named(run: Run) -> None:
     (bad,) = [row for row in json.loads(named.stdout)["data"] if row["state"] == "bad"]
     assert bad["what"] == "Kafka"
     assert "127.0.0.1:9" in bad["said"]
+
+
+@pytest.fixture
+def stranger() -> Iterator[None]:
+    """Act as a user who owns nothing, where the tests run as one who may do everything."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65_534)
+    yield
+    os.seteuid(0)
+
+
+@pytest.mark.usefixtures("stranger")
+def test_a_folder_that_cannot_be_written_to_is_found() -> None:
+    assert not_writable(Path("/no/such/folder")) == (
+        "this user may not write in /; make it writable, or name another folder with --data-dir"
+    )
+    assert "may not write in /usr;" in not_writable(Path("/usr"))
+    assert not_writable(Path("/tmp/no/such/folder/yet")) == ""
+
+
+def test_the_doctor_looks_whether_the_data_directory_can_be_made(run: Run) -> None:
+    Path("file").write_text("in the way")
+    for folder, said in (("file/data", "cannot be made"), ("file", "file is no folder")):
+        result = run("doctor", "--url", "http://127.0.0.1:9", "--json", HEADRACE_DATA_DIR=folder)
+        if folder == "file":  # refused with the options already
+            assert result.exit_code == 2
+            continue
+        assert result.exit_code == 1
+        (bad,) = [row for row in json.loads(result.stdout)["data"] if row["state"] == "bad"]
+        assert (bad["what"], said in bad["said"]) == ("data directory", True)
+    fine = run("doctor", "--url", "http://127.0.0.1:9", "--json")
+    assert "is made at the first start" in fine.stdout
+    assert not Path(".headrace").exists()
 
 
 def test_rights_are_listed_as_commands(run: Run) -> None:

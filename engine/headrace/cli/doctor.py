@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
@@ -89,6 +90,10 @@ def _keys(keys: object) -> Iterator[Finding]:
 def _data_dir(path: Path) -> Iterator[Finding]:
     from headrace.adapters.data_folder import MIB, DataFolder
 
+    lacking = not_writable(path)
+    if lacking:
+        yield Finding("data directory", "bad", lacking)
+        return
     if not path.exists():
         yield Finding("data directory", "ok", f"{path} is made at the first start")
         return
@@ -101,6 +106,19 @@ def _data_dir(path: Path) -> Iterator[Finding]:
     free_bytes = folder.free_bytes()
     yield Finding("data directory", "ok", f"{path}, node {folder.node_id}, {free_bytes // MIB:,} MiB free")
     folder.close()
+
+
+def not_writable(path: Path) -> str:
+    """Say why this user cannot make or fill a folder; "" if nothing is known to be in the way."""
+    above = path.absolute()
+    while not os.path.lexists(above):
+        above = above.parent
+    if not above.is_dir():
+        return f"{path} cannot be made: {above} is no folder" if above != path.absolute() else f"{path} is no folder"
+    # What counts is as whom this process acts; not every system can ask that.
+    if os.access(above, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        return ""
+    return f"this user may not write in {above}; make it writable, or name another folder with --data-dir"
 
 
 def _embedded() -> Iterator[Finding]:
