@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from headrace.records.definitions import Definition
 from headrace.records.ids import partition_of
@@ -52,13 +52,25 @@ class Stage(Protocol):
         ...
 
 
+@runtime_checkable
+class TracingStage(Stage, Protocol):
+    """A stage that has to know which way its starts go from there."""
+
+    def know_later(self, later: Sequence[Stage]) -> None:
+        """Take note of the stages behind it; called once."""
+        ...
+
+
 class Plan:
     """The stages of one function."""
 
     __slots__ = ("stages",)
 
     def __init__(self, stages: Sequence[Stage]) -> None:
-        self.stages = tuple(stages)
+        self.stages = tuple(sorted(stages, key=lambda stage: stage.number))
+        for index, stage in enumerate(self.stages):
+            if isinstance(stage, TracingStage):
+                stage.know_later(self.stages[index + 1 :])
 
     def admit(self, turn: Turn, start: Start) -> bool:
         """Take a start as far as it gets here; True when it has passed everything, at its home."""
@@ -86,4 +98,4 @@ def plan_of(definition: Definition, home: Stage | None = None) -> Plan | None:
     stages = [stage for stage in (make(definition) for make in MAKERS) if stage is not None]
     if home is not None:
         stages.append(home)
-    return Plan(sorted(stages, key=lambda stage: stage.number)) if stages else None
+    return Plan(stages) if stages else None

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.admission.keys import StageKey, bucket_prefix
-from headrace.admission.plan import MAKERS, Stage, StageNumber
+from headrace.admission.plan import Stage, StageNumber
 from headrace.admission.verdicts import drop, let_go, tell_held
 from headrace.records.admission_rows import Singleton as SingletonRow
 from headrace.records.commands import CancelStart, ReleaseLock
@@ -28,9 +28,13 @@ class SingletonStage:
 
     number = StageNumber.SINGLETON
 
-    def __init__(self, definition: Definition, option: Singleton, later: Sequence[Stage]) -> None:
+    def __init__(self, definition: Definition, option: Singleton) -> None:
         self._key = StageKey(definition.id, self.number, option.key)
         self._cancels = option.mode == "cancel"
+        self._later: Sequence[Stage] = ()
+
+    def know_later(self, later: Sequence[Stage]) -> None:
+        """Take note of the stages behind it: they say what way a start goes."""
         self._later = later
 
     def place(self, turn: Turn, start: Start) -> bytes | None:
@@ -117,10 +121,6 @@ def take_waiting(turn: Turn, key: bytes) -> None:
 
 
 def make_singleton(definition: Definition) -> SingletonStage | None:
-    """Make the stage of a function that declares it; it knows the stages behind it, for the trail."""
+    """Make the stage of a function that declares it."""
     option = definition.singleton
-    if option is None:
-        return None
-    others = [make(definition) for make in MAKERS if make is not make_singleton]
-    later = sorted((s for s in others if s is not None and s.number > StageNumber.SINGLETON), key=lambda s: s.number)
-    return SingletonStage(definition, option, later)
+    return None if option is None else SingletonStage(definition, option)
