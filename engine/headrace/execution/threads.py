@@ -58,16 +58,18 @@ class HandlerThread:
 class _Box:
     """One step call of a thread. All but `wait` happens on the loop."""
 
-    __slots__ = ("_live", "_over", "_rendezvous")
+    __slots__ = ("_first", "_live", "_over", "_rendezvous")
 
     def __init__(self, live: LiveRun) -> None:
         self._live = live
         self._over = False
         self._rendezvous: Rendezvous[_Message] = Rendezvous(live.loop)
+        # The thread begins with this one, however late it comes: the loop may have gone on to the next by then.
+        self._first = self._rendezvous
 
     def wait(self) -> Any:
         """Do what the loop asks for until the call is over (on the thread that asked)."""
-        rendezvous = self._rendezvous
+        rendezvous = self._first
         while True:
             perform, following = rendezvous.wait()
             value = perform()
