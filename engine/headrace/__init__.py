@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headrace.functions.event import Event
     from headrace.functions.gathering import Batch, Debounce
     from headrace.functions.limits import Concurrency, RateLimit, Throttle
+    from headrace.functions.middleware import Middleware
     from headrace.functions.retries import Backoff, Retries
     from headrace.functions.selection import CancelOn, Idempotency, Priority, Singleton, Timeouts
     from headrace.functions.triggers import OnEvent
@@ -34,6 +35,7 @@ __all__ = [
     "DuplicateStep",
     "Event",
     "Idempotency",
+    "Middleware",
     "NestedStep",
     "NonRetriableError",
     "OnEvent",
@@ -61,6 +63,7 @@ _HOMES = {
     "DuplicateStep": "headrace.functions.errors",
     "Event": "headrace.functions.event",
     "Idempotency": "headrace.functions.selection",
+    "Middleware": "headrace.functions.middleware",
     "NestedStep": "headrace.functions.errors",
     "NonRetriableError": "headrace.functions.errors",
     "OnEvent": "headrace.functions.triggers",

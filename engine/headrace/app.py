@@ -34,8 +34,11 @@ from headrace.functions import (
     event_json,
 )
 from headrace.functions.declare import check_id
+from headrace.functions.event import sent_events
+from headrace.functions.middleware import Middleware, read_middleware
 from headrace.functions.mistakes import nearest, place_of
 from headrace.functions.reading import Duration
+from headrace.functions.shared import Shared
 
 if TYPE_CHECKING:
     import logging
@@ -59,7 +62,8 @@ class App:
     """A group of functions under one id, and the way to send events.
 
     `base_url` is the node that events are sent to (else HEADRACE_URL, else http://127.0.0.1:8288), `event_key` its
-    key, `logger` what `ctx.logger` writes to. The full id of a function is the app's id, a dash, and its own.
+    key, `logger` what `ctx.logger` writes to, `middleware` what happens around all its functions. The full
+    id of a function is the app's id, a dash, and its own.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class App:
         event_key: str | None = None,
         base_url: str | None = None,
         logger: logging.Logger | None = None,
+        middleware: Sequence[Middleware | type[Middleware]] | Middleware | None = None,
         **unknown: Any,
     ) -> None:
         for option in unknown:
@@ -77,7 +82,7 @@ class App:
         self.id = id
         self._event_key = event_key or "dev"
         self._base_url = _checked_url(base_url or os.environ.get("HEADRACE_URL") or BASE_URL)
-        self._logger = logger
+        self._shared = Shared(logger, read_middleware(middleware))
         self._functions: dict[str, Function] = {}
 
     @property
@@ -106,6 +111,7 @@ class App:
         cancel_on: str | CancelOn | Shape | Sequence[str | CancelOn | Shape] | None = None,
         timeouts: Timeouts | Shape | None = None,
         start_from: str | int | timedelta | None = None,
+        middleware: Sequence[Middleware | type[Middleware]] | Middleware | None = None,
         **unknown: Any,
     ) -> Callable[[F], F]:
         """Declare the function below: `async def f(ctx)`, `def f(ctx)`, or either with (ctx, step).
@@ -124,7 +130,7 @@ class App:
             )
 
         def declare(call: F) -> F:
-            declared = declare_function(self.id, id, call, options, self._logger)
+            declared = declare_function(self.id, id, call, options, self._shared)
             for function in declared:
                 other = self._functions.get(function.id)
                 if other is not None:
@@ -140,6 +146,23 @@ class App:
 
         return declare
 
+    def event(self, name: str, model: Any, *, policy: str = "reject") -> None:
+        """Declare what the data of an event is: a pydantic model, a dataclass or a TypedDict.
+
+        What the app sends is refused if it does not fit, and functions find the model's instance in `ctx.event.data`.
+        `policy` says what becomes of events from elsewhere that do not fit: "reject" fails the run that they start (and
+        is answered with 400 at the HTTP door), "accept" leaves their data as it is, with `ctx.event.invalid` set.
+        """
+        self._shared.models.declare(name, model, policy)
+
+    def provide(self, kind: type, value: Any) -> None:
+        """Give this value, or what this function makes, to functions with a parameter of this class.
+
+        `app.provide(Database, connect)`, `async def f(ctx: Context, db: Database)`. A function is called at each start
+        of a run's code, without arguments or with ctx, and may be async.
+        """
+        self._shared.providers.provide(kind, value)
+
     async def send(self, events: AnEvent | Sequence[AnEvent]) -> list[str]:
         """Send one event or several; give their internal ids once they are on Kafka.
 
@@ -148,7 +171,8 @@ class App:
         """
         import aiohttp
 
-        requests = self._requests(events)
+        several = sent_events(events, self._shared.middleware)
+        requests = self._requests(several)
         if not requests:
             return []
         ids: list[str] = [""] * sum(len(request.places) for request in requests)
@@ -165,6 +189,7 @@ class App:
                     if pause_s is None:
                         self._give_up(status, text)
                     await asyncio.sleep(pause_s)
+        self._sent(several, ids)
         return ids
 
     def send_sync(self, events: AnEvent | Sequence[AnEvent]) -> list[str]:
@@ -173,7 +198,8 @@ class App:
         from urllib.error import HTTPError, URLError
         from urllib.request import Request, urlopen
 
-        requests = self._requests(events)
+        several = sent_events(events, self._shared.middleware)
+        requests = self._requests(several)
         ids: list[str] = [""] * sum(len(request.places) for request in requests)
         for request in requests:
             # urllib writes headers as Latin-1: these are the bytes of UTF-8.
@@ -192,7 +218,12 @@ class App:
                 if pause_s is None:
                     self._give_up(status, text)
                 time.sleep(pause_s)
+        self._sent(several, ids)
         return ids
+
+    def _sent(self, events: list[AnEvent], ids: list[str]) -> None:
+        for one in reversed(self._shared.middleware):
+            one.after_send(events, ids)
 
     def test(self, *, evict: str | None = None) -> TestApp:
         """Run the app on virtual time in this process, without Kafka: `with app.test() as t: t.send(…)`."""
@@ -200,13 +231,12 @@ class App:
 
         return TestApp(self, evict=evict)
 
-    def _requests(self, events: AnEvent | Sequence[AnEvent]) -> list[_Request]:
-        several = [events] if isinstance(events, Event | Mapping) else list(events)
+    def _requests(self, several: list[AnEvent]) -> list[_Request]:
         url = f"{self._base_url}/e/{quote(self._event_key, safe='')}"
         requests: list[_Request] = []
         latest: dict[bytes | None, _Request] = {}  # of each record key: one header counts for a whole request
         for place, event in enumerate(several):
-            json, key = event_json(event)
+            json, key = event_json(event, self._shared.models)
             request = latest.get(key)
             if request is None or not request.has_room(json):
                 request = latest[key] = _Request(url, _headers(key), [], [])
@@ -299,13 +329,13 @@ def _described(error: BaseException) -> bytes:
 
 
 def _unknown_option(option: str) -> BadDeclaration:
-    later = option == "middleware"
-    meant = nearest(option, ("event_key", "base_url", "logger"), {"key": "event_key", "url": "base_url"})
+    taken = ("event_key", "base_url", "logger", "middleware")
+    meant = nearest(option, taken, {"key": "event_key", "url": "base_url", "middlewares": "middleware"})
     return BadDeclaration(
-        "option_not_available" if later else "option_unknown",
-        f"an App has no option {option!r}" + (" in this version" if later else ""),
-        why="an App takes: event_key, base_url, logger",
-        do="remove it" if later or not meant else f"did you mean {meant}?",
+        "option_unknown",
+        f"an App has no option {option!r}",
+        why=f"an App takes: {', '.join(taken)}",
+        do=f"did you mean {meant}?" if meant else "remove it",
     )
 
 

@@ -28,6 +28,7 @@ from headrace.records.commands import (
 from headrace.records.definitions import Definition, encode_definition
 from headrace.records.history import Kind
 from headrace.records.ids import derive_ulid
+from headrace.records.limits import DEFAULTS
 from headrace.records.rows import EventId, KnownEvent, Run, Step, StepState, Timer, TimerKind
 from headrace.routing import Routes
 from headrace.runs import (
@@ -91,12 +92,20 @@ class RunRows(Rows[Run]):
         self.put(key, run)
 
 
+class StepRows(Rows[Step]):
+    """Steps, which are weighed."""
+
+    def weight(self, run_key: bytes) -> tuple[int, int]:
+        outputs = [row.output for _, row in self.scan(run_key)]
+        return len(outputs), sum(len(output) for output in outputs if output is not None)
+
+
 class Tables:
     """Implements `headrace.state.State`."""
 
     def __init__(self) -> None:
         self.runs = RunRows()
-        self.steps: Rows[Step] = Rows()
+        self.steps = StepRows()
         self.timers: Rows[Timer] = Rows()
         self.definitions: Rows[bytes] = Rows()
         self.event_ids: Rows[EventId] = Rows()
@@ -119,6 +128,7 @@ class PartitionInMemory:
 
     partition = 0
     partitions = 1
+    limits = DEFAULTS
 
     def __init__(self, loop: VirtualLoop, execution: InProcess, functions: Iterable[Function], commit_s: float) -> None:
         self.loop = loop

@@ -10,6 +10,7 @@ import pytest
 
 from headrace.execution import Context
 from headrace.functions import Backoff, Event, Retries, declare_function
+from headrace.functions.shared import Shared
 from tests.execution.declared import function
 from tests.execution.partition import World
 
@@ -96,7 +97,7 @@ def test_an_app_may_bring_its_own_logger(caplog: pytest.LogCaptureFixture) -> No
     async def body(ctx: Context) -> None:
         ctx.logger.warning("hello")
 
-    declared = declare_function("shop", "f", body, {"trigger": "order/created"}, logging.getLogger("shop"))
+    declared = declare_function("shop", "f", body, {"trigger": "order/created"}, Shared(logging.getLogger("shop")))
     with World(declared) as world:
         world.send("order/created")
     assert [record.name for record in caplog.records] == ["shop"]

@@ -24,6 +24,7 @@ PUBLIC_NAMES = [
     "DuplicateStep",
     "Event",
     "Idempotency",
+    "Middleware",
     "NestedStep",
     "NonRetriableError",
     "OnEvent",

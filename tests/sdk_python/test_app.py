@@ -91,7 +91,7 @@ def test_urls_are_checked(url: str) -> None:
     [
         ("eventKey", "option_unknown", "event_key"),
         ("url", "option_unknown", "base_url"),
-        ("middleware", "option_not_available", "remove it"),
+        ("middlewares", "option_unknown", "middleware"),
     ],
 )
 def test_options_of_an_app_are_checked(option: str, code: str, do: str) -> None:

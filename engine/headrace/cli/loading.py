@@ -22,7 +22,7 @@ from zlib import crc32
 from headrace.cli.nearest import did_you_mean, nearest
 from headrace.cli.stopping import Interrupted
 from headrace.errors import BadDeclaration, HeadraceError
-from headrace.functions import Function
+from headrace.functions import Function, check_injected
 
 
 class AnApp(Protocol):
@@ -140,6 +140,7 @@ class Loader:
                 other = functions.get(function.id)
                 if other is not None:
                     raise _twice(function, other)
+                check_injected(function)
                 functions[function.id] = function
         return Loaded(tuple(apps), functions, frozenset())
 

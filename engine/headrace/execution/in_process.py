@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from headrace.adapters.seams import Clock
+from headrace.execution.blocking_steps import BlockingSteps
+from headrace.execution.callables import Callee
 from headrace.execution.context import Context
 from headrace.execution.current import CURRENT, is_running, watch_tasks
 from headrace.execution.live_run import LiveRun
+from headrace.execution.observed import run_observed
 from headrace.execution.rest import waits_for_steps_alone
 from headrace.execution.seams import Owner, Settings
 from headrace.execution.steps import Steps
-from headrace.execution.threads import BlockingSteps, call_on_thread
+from headrace.execution.threads import call_on_thread
 from headrace.execution.watchdog import Watchdog
 from headrace.functions import Function
 from headrace.records.commands import CodeMissing
@@ -21,6 +25,10 @@ from headrace.records.rows import Phase, Run, Step
 
 _DRAIN_LOOK_S = 0.005
 _REPORTED_MAX = 10_000
+
+
+# (full function id, step's name, how to call, callable) → what is called instead, and how.
+StandIns = Callable[[str, bytes, Callee, Any], tuple[Callee, Any]]
 
 
 class Owned:
@@ -67,6 +75,7 @@ class InProcess:
         self.settings = settings if settings is not None else Settings()
         self.counts = Counts()
         self.functions: dict[str, Function] = dict(functions)
+        self.stand_ins: StandIns | None = None  # what tests put in the place of steps' callables
         self._owned: dict[Owner, Owned] = {}
         self._live = 0
         # Runs that wait for timers, the longest waiting first: those that certainly do nothing else, and those of
@@ -287,11 +296,16 @@ async def _drive(live: LiveRun) -> None:
             step = Steps(live)
             context = Context(live, step)
             call = function.call
-            result = await (call(context, step) if function.takes_step else call(context))
+            if function.middleware or function.injected:
+                arguments = (context, step) if function.takes_step else (context,)
+                result = await run_observed(live, context, lambda injected: call(*arguments, **injected))
+            else:
+                result = await (call(context, step) if function.takes_step else call(context))
         else:
             blocking = BlockingSteps(live)
             context = Context(live, blocking)
-            result = await call_on_thread(live, (context, blocking) if function.takes_step else (context,))
+            given = (context, blocking) if function.takes_step else (context,)
+            result = await run_observed(live, context, lambda injected: call_on_thread(live, given, injected))
     except BaseException as error:  # also a KeyboardInterrupt: the operator's comes as a signal, never through here
         if isinstance(error, GeneratorExit) and not is_running(live.main):
             raise  # nobody raised it: the interpreter clears away a task that will never go on
@@ -299,4 +313,5 @@ async def _drive(live: LiveRun) -> None:
     else:
         live.returned(result)
     finally:
+        live.context = None
         live.main = None  # the task refers to the run through its context: a circle that nobody needs any more

@@ -13,9 +13,10 @@ from headrace.execution.values import pack_output
 from headrace.functions.errors import DuplicateStep, NestedStep, StepMisuse
 from headrace.functions.step_ids import STEP_ID_LENGTH_MAX, check_step_id
 from headrace.records.commands import AnyCommand, RunReport, Suspended
-from headrace.records.rows import Failure, Run, Step, StepState, split_step_name, step_name
+from headrace.records.rows import Failure, Run, Step, StepState, is_waiting, split_step_name, step_name
 
 if TYPE_CHECKING:
+    from headrace.execution.context import Context
     from headrace.execution.in_process import InProcess, Owned
     from headrace.execution.threads import HandlerThread
     from headrace.functions import Function
@@ -56,6 +57,7 @@ class LiveRun:
         "calls",
         "clock",
         "closing",
+        "context",
         "ended",
         "executing",
         "function",
@@ -64,6 +66,7 @@ class LiveRun:
         "loop",
         "main",
         "memo",
+        "now_ms",
         "occurrences",
         "order",
         "owned",
@@ -89,6 +92,7 @@ class LiveRun:
         self.function = function
         self.attempt = run.attempt  # the machine changes its row in place
         self.memo = steps
+        self.now_ms = run.created_ms  # when the last result that the code has was recorded
         # What was recorded when this replay began: the order of each result, -1 for what is pending.
         self.recorded = {name: _order_of(row) for name, row in steps.items()} if steps else _NOTHING
         self.replaying = len(steps)  # recorded steps that the code has not come to yet
@@ -101,6 +105,7 @@ class LiveRun:
         self.executing = 0  # callables of steps that are running
         self.in_flight = 0  # reports on their way through the machine
         self.main: asyncio.Task[None] | None = None
+        self.context: Context | None = None  # for middleware
         self.thread: HandlerThread | None = None  # of a plain `def` function
         self.ended = False  # nothing counts any more: reported, evicted, stopped or dropped
         self.closing = False  # the body has ended; what it left behind is waited for
@@ -183,7 +188,7 @@ class LiveRun:
             self.attempt = 0  # the machine gives the body its attempts again
         if self.closing:
             self._close()
-        elif row.state == _PENDING and row.due_ms:
+        elif row.state == _PENDING and is_waiting(row):
             self.check_soon()
         elif call is not None:
             self._go_on(call, row)
@@ -222,7 +227,7 @@ class LiveRun:
         memo = self.memo
         for name in self.calls:
             row = memo.get(name)
-            if row is None or row.state != _PENDING or row.due_ms <= 0:
+            if row is None or not is_waiting(row):
                 return
         certain = waits_for_steps_alone(self)
         if certain and not self._suspended:

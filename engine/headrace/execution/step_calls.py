@@ -17,10 +17,11 @@ from headrace.execution.callables import Callee
 from headrace.execution.current import CURRENT, is_running
 from headrace.execution.failures import failure_of
 from headrace.execution.live_run import HANDED_OVER, Call, LiveRun
+from headrace.execution.observed import attempt_observed
 from headrace.execution.values import pack_output
 from headrace.functions.errors import StepError, StepMisuse
 from headrace.records.commands import AnyCommand, StepReport
-from headrace.records.rows import Failure, Step, StepOp, StepState
+from headrace.records.rows import Failure, Step, StepOp, StepState, is_waiting
 from headrace.records.values import unpack_value
 
 _PENDING = int(StepState.PENDING)  # plain numbers compare in half the time
@@ -38,7 +39,7 @@ async def run_step(
     if row is not None and row.state != _PENDING and not live.branches and not live.order:
         return _hand_over(live, name, row, step_id, callee)
     call = live.calls[name] = Call(live, name, step_id)
-    if row is None or (row.state == _PENDING and row.due_ms == 0):
+    if row is None or (row.state == _PENDING and row.due_ms == 0 and row.op == _RUN):
         if row is not None:
             call.attempt = row.attempt
         await _attempt(call, callee, function, args, kwargs, retries)
@@ -56,13 +57,18 @@ async def run_step(
     return _hand_over(live, name, row, step_id, callee)
 
 
-async def ask_step(live: LiveRun, step_id: str, command: Callable[[str, bytes], AnyCommand]) -> Any:
-    """Have the machine do a step (a sleep, events to publish); give its recorded result."""
+AS_RECORDED = Callee(False, None)
+
+
+async def ask_step(
+    live: LiveRun, step_id: str, command: Callable[[str, bytes], AnyCommand], callee: Callee = AS_RECORDED
+) -> Any:
+    """Have the machine do a step (a sleep, events to publish, a wait); give its recorded result."""
     name = live.take(step_id)
     live.promised.discard(step_id)
     row = live.memo.get(name)
     if row is not None and row.state != _PENDING and not live.branches and not live.order:
-        return _hand_over(live, name, row, step_id, _AS_RECORDED)
+        return _hand_over(live, name, row, step_id, callee)
     call = live.calls[name] = Call(live, name, step_id)
     if row is None or _was_a_call(row):
         if not live.owned.draining:
@@ -76,7 +82,7 @@ async def ask_step(live: LiveRun, step_id: str, command: Callable[[str, bytes], 
     del live.calls[name]
     if live.calls:
         live.check_soon()
-    return _hand_over(live, name, row, step_id, _AS_RECORDED)
+    return _hand_over(live, name, row, step_id, callee)
 
 
 def _was_a_call(row: Step) -> bool:
@@ -84,14 +90,14 @@ def _was_a_call(row: Step) -> bool:
     return row.state == _PENDING and row.op == StepOp.RUN and row.due_ms == 0
 
 
-_AS_RECORDED = Callee(False, None)
-
-
 def _hand_over(live: LiveRun, name: bytes, row: Step, step_id: str, callee: Callee) -> Any:
     live.memo[name] = HANDED_OVER
+    at_ms = row.due_ms or row.started_ms
+    if at_ms > live.now_ms:
+        live.now_ms = at_ms
     if row.state == _FAILED:
         failure = row.failure or Failure("Error", "")
-        raise StepError(step_id, failure.name, failure.message, failure.stack)
+        raise StepError(step_id, failure.name, failure.message, failure.stack, failure.run_id)
     raw = None if row.output is None else unpack_value(row.output)
     return raw if callee.decode is None else callee.decode(raw)
 
@@ -104,7 +110,7 @@ async def _outcome(call: Call) -> Step:
     call.waiter = waiter
     if live.branches:
         call.task = asyncio.current_task()
-    if row is not None and row.due_ms > 0:
+    if row is not None and is_waiting(row):
         live.check_soon()
     try:
         resolved = await waiter
@@ -132,7 +138,11 @@ async def _attempt(call: Call, callee: Callee, function: Any, args: Any, kwargs:
     live.executing += 1
     token = CURRENT.set(call)
     try:
-        if callee.is_async:
+        if home.stand_ins is not None:
+            callee, function = home.stand_ins(live.function.id, call.name, callee, function)
+        if live.function.middleware:
+            result = await attempt_observed(call, partial(_perform, live, callee, function, args, kwargs))
+        elif callee.is_async:
             result = await function(*args, **kwargs)
         else:
             result = await _on_thread(live, function, args, kwargs)
@@ -155,6 +165,10 @@ async def _attempt(call: Call, callee: Callee, function: Any, args: Any, kwargs:
     live.submit(call, report)
     if live.closing:
         raise asyncio.CancelledError
+
+
+async def _perform(live: LiveRun, callee: Callee, function: Any, args: Any, kwargs: Any) -> Any:
+    return await (function(*args, **kwargs) if callee.is_async else _on_thread(live, function, args, kwargs))
 
 
 def _is_not_theirs(error: BaseException, call: Call) -> bool:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ParamSpec, TypeVar, overload
 
-from headrace.errors import BadDeclaration
+from headrace.execution.asking import (
+    SIGNALLED,
+    AnEvent,
+    Duration,
+    events_command,
+    invoke_command,
+    read_step_options,
+    read_waited,
+    signal_command,
+    sleep_command,
+    sleep_until_command,
+    wait_any_command,
+    wait_command,
+    within,
+)
 from headrace.execution.callables import callee_of
 from headrace.execution.live_run import LiveRun
+from headrace.execution.mapping import PARALLEL, map_steps
 from headrace.execution.step_calls import ask_step, run_step
-from headrace.expressions import parse_duration_ms, parse_when_ms
-from headrace.functions.event import Event, event_json
-from headrace.functions.retries import read_attempts
-from headrace.records.commands import AnyCommand, EventsAsked, SleepAsked
+from headrace.functions.waits import Wait, Waited
 
 P = ParamSpec("P")
 T = TypeVar("T")
-AnEvent = Event | Mapping[str, Any]
+I = TypeVar("I")  # noqa: E741 - an item
 
 
 class Steps:
@@ -50,19 +62,113 @@ class Steps:
 
     def sleep(self, step_id: str, duration: str | int | float | timedelta, /) -> Coroutine[Any, Any, None]:
         """Go on after a duration: "30m", "1h30m", a timedelta, or seconds."""
-        return ask_step(_promised(self._live, step_id), step_id, sleep_command(duration))
+        command = sleep_command(duration)
+        return ask_step(_promised(self._live, step_id), step_id, command)
 
     def sleep_until(self, step_id: str, when: datetime | int | float | str, /) -> Coroutine[Any, Any, None]:
         """Go on at a moment: a datetime with its zone, an ISO 8601 text, or milliseconds since 1970."""
-        return ask_step(_promised(self._live, step_id), step_id, sleep_until_command(when))
+        command = sleep_until_command(when)
+        return ask_step(_promised(self._live, step_id), step_id, command)
 
     def send_event(self, step_id: str, events: AnEvent | Sequence[AnEvent], /) -> Coroutine[Any, Any, list[str]]:
         """Publish one event or several, once; give their ids."""
-        return ask_step(_promised(self._live, step_id), step_id, events_command(events))
+        command = events_command(self._live, events)
+        return ask_step(_promised(self._live, step_id), step_id, command)
 
-    def options(self, *, retries: int | None = None, **unknown: Any) -> StepOptions:
-        """Give `run` with options of its own: `ctx.step.options(retries=0).run("charge", charge, card)`."""
-        return StepOptions(self._live, read_step_options(retries, unknown))
+    def wait_for_event(
+        self,
+        step_id: str,
+        /,
+        event: str,
+        *,
+        match: str | None = None,
+        if_: str | None = None,
+        timeout: Duration | None = None,
+        since: str | None = None,
+    ) -> Coroutine[Any, Any, Waited]:
+        """Go on when an event of this name comes; what is given has `.event`, and is false when it timed out.
+
+        `match="data.orderId"`: it is equal in what started the run and in the event that comes. `if_`: CEL over `event`
+        and `async`. `since="run"` also takes events that came after the one that started the run.
+        """
+        command = wait_command(event, match, if_, timeout, since)
+        return ask_step(_promised(self._live, step_id), step_id, command, read_waited(self._live))
+
+    def wait_any(
+        self,
+        step_id: str,
+        waits: Sequence[Wait | Mapping[str, Any] | str],
+        /,
+        *,
+        timeout: Duration | None = None,
+        since: str | None = None,
+    ) -> Coroutine[Any, Any, Waited]:
+        """Go on when the first of several events comes: `.index` says which of the waits it was, `.event` is the event.
+
+        The other waits are over then.
+        """
+        command = wait_any_command(waits, timeout, since)
+        return ask_step(_promised(self._live, step_id), step_id, command, read_waited(self._live))
+
+    def wait_for_signal(
+        self, step_id: str, /, signal: str, *, timeout: Duration | None = None
+    ) -> Coroutine[Any, Any, Waited]:
+        """Go on when somebody sends the signal of this name; what is given has `.data`, and is false on time-out."""
+        command = signal_command(signal, timeout)
+        return ask_step(_promised(self._live, step_id), step_id, command, SIGNALLED)
+
+    @overload
+    def invoke(
+        self,
+        step_id: str,
+        /,
+        function: Callable[..., Awaitable[T]],
+        data: Any = None,
+        *,
+        timeout: Duration | None = None,
+    ) -> Coroutine[Any, Any, T]: ...
+
+    @overload
+    def invoke(
+        self, step_id: str, /, function: str | Callable[..., T], data: Any = None, *, timeout: Duration | None = None
+    ) -> Coroutine[Any, Any, T]: ...
+
+    def invoke(
+        self, step_id: str, /, function: Any, data: Any = None, *, timeout: Duration | None = None
+    ) -> Coroutine[Any, Any, Any]:
+        """Run another function, by its full id or itself, and give what it returns; its event holds `data`.
+
+        Raises StepError when it fails, is cancelled or takes longer than `timeout`; its `run_id` names the run.
+        """
+        command, callee = invoke_command(self._live, function, data, timeout)
+        return ask_step(_promised(self._live, step_id), step_id, command, callee)
+
+    @overload
+    def map(
+        self, step_id: str, items: Iterable[I], function: Callable[[I], Awaitable[T]], /, *, parallel: int = PARALLEL
+    ) -> Coroutine[Any, Any, list[T]]: ...
+
+    @overload
+    def map(
+        self, step_id: str, items: Iterable[I], function: Callable[[I], T], /, *, parallel: int = PARALLEL
+    ) -> Coroutine[Any, Any, list[T]]: ...
+
+    def map(
+        self, step_id: str, items: Iterable[Any], function: Any, /, *, parallel: int = PARALLEL
+    ) -> Coroutine[Any, Any, list[Any]]:
+        """Run `function(item)` as a step for each item, so many at a time; give the results in the items' order.
+
+        The steps are called `id[0]`, `id[1]`, … . When one fails no further ones begin, those in progress end, and its
+        StepError is raised.
+        """
+        return map_steps(_promised(self._live, step_id), step_id, items, function, parallel)
+
+    def options(self, *, retries: int | None = None, timeout: Duration | None = None, **unknown: Any) -> StepOptions:
+        """Give `run` with options of its own: `ctx.step.options(retries=0, timeout="10s").run("charge", charge, card)`.
+
+        `timeout` is for each attempt; one that takes longer has failed. Async callables only.
+        """
+        return StepOptions(self._live, *read_step_options(retries, timeout, unknown))
 
 
 def _promised(live: LiveRun, step_id: str) -> LiveRun:
@@ -75,11 +181,12 @@ def _promised(live: LiveRun, step_id: str) -> LiveRun:
 class StepOptions:
     """`run` for steps with options of their own."""
 
-    __slots__ = ("_live", "_retries")
+    __slots__ = ("_live", "_retries", "_timeout_ms")
 
-    def __init__(self, live: LiveRun, retries: int) -> None:
+    def __init__(self, live: LiveRun, retries: int, timeout_ms: int) -> None:
         self._live = live
         self._retries = retries
+        self._timeout_ms = timeout_ms
 
     @overload
     def run(
@@ -94,36 +201,5 @@ class StepOptions:
     def run(self, step_id: str, function: Any, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """Call `function(*args, **kwargs)` and record what it returns, with these options."""
         callee = callee_of(function)
-        return run_step(_promised(self._live, step_id), step_id, callee, function, args, kwargs, self._retries)
-
-
-def sleep_command(duration: str | int | float | timedelta) -> Callable[[str, bytes], AnyCommand]:
-    """Check a duration; give what asks for the sleep."""
-    duration_ms = parse_duration_ms(duration)
-    return lambda run_id, step: SleepAsked(run_id, step, 0, duration_ms)
-
-
-def sleep_until_command(when: datetime | int | float | str) -> Callable[[str, bytes], AnyCommand]:
-    """Check a moment; give what asks for the sleep."""
-    due_ms = parse_when_ms(when)
-    return lambda run_id, step: SleepAsked(run_id, step, due_ms, 0)
-
-
-def events_command(events: AnEvent | Sequence[AnEvent]) -> Callable[[str, bytes], AnyCommand]:
-    """Check events; give what asks for them to be published."""
-    several = [events] if isinstance(events, Event | Mapping) else list(events)
-    packed = [event_json(event) for event in several]
-    return lambda run_id, step: EventsAsked(run_id, step, packed)
-
-
-def read_step_options(retries: int | None, unknown: Mapping[str, Any]) -> int:
-    """Read the options of a step: its own number of retries, or -1 for the function's."""
-    for name in unknown:
-        later = name == "timeout"
-        raise BadDeclaration(
-            "option_not_available" if later else "option_unknown",
-            f"a step has no option {name!r}" + (" in this version" if later else ""),
-            why="an option that is not kept must not be accepted; a step takes: retries",
-            do="remove it",
-        )
-    return -1 if retries is None else read_attempts(retries)
+        limited = within(step_id, callee, function, self._timeout_ms)
+        return run_step(_promised(self._live, step_id), step_id, callee, limited, args, kwargs, self._retries)

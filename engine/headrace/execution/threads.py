@@ -13,7 +13,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from contextvars import Context as Variables
 from contextvars import copy_context
-from datetime import datetime, timedelta
 from functools import partial
 from threading import get_ident
 from typing import Any
@@ -22,14 +21,7 @@ from headrace.adapters.rendezvous import Rendezvous
 from headrace.execution.callables import Callee, callee_of
 from headrace.execution.current import CURRENT
 from headrace.execution.live_run import LiveRun
-from headrace.execution.step_calls import ask_step, guarded, run_step
-from headrace.execution.steps import (
-    AnEvent,
-    events_command,
-    read_step_options,
-    sleep_command,
-    sleep_until_command,
-)
+from headrace.execution.step_calls import guarded, run_step
 
 # What the loop has to say to a thread that waits in a step call: call this, and wait on for what comes through that.
 _Message = tuple[Callable[[], Any], "Rendezvous[_Message] | None"]
@@ -142,7 +134,7 @@ def _settle(done: asyncio.Future[Any], value: Any, error: BaseException | None) 
         done.set_exception(error)
 
 
-def _ask(live: LiveRun, call: Callable[[_Box], Coroutine[Any, Any, Any]]) -> Any:
+def ask_loop(live: LiveRun, call: Callable[[_Box], Coroutine[Any, Any, Any]]) -> Any:
     """Have the loop make a step call, and wait for its result."""
     thread = live.thread
     if thread is None:
@@ -161,73 +153,30 @@ def _ask(live: LiveRun, call: Callable[[_Box], Coroutine[Any, Any, Any]]) -> Any
         thread.boxes.discard(box)
 
 
-def _run(live: LiveRun, step_id: str, function: Any, args: Any, kwargs: Any, retries: int) -> Any:
+def run_blocking(
+    live: LiveRun, step_id: str, function: Any, args: Any, kwargs: Any, retries: int, limited: Any = None
+) -> Any:
+    """Have a callable run as a step; a plain one on the thread that asks. `limited` is called in its place."""
     callee = callee_of(function)
     if callee.is_async:
-        return _ask(live, lambda _: run_step(live, step_id, callee, function, args, kwargs, retries))
+        called = function if limited is None else limited
+        return ask_loop(live, lambda _: run_step(live, step_id, callee, called, args, kwargs, retries))
     awaited = Callee(True, callee.decode)
-    return _ask(
+    return ask_loop(
         live, lambda box: run_step(live, step_id, awaited, partial(box.hand_back, function), args, kwargs, retries)
     )
 
 
-class BlockingSteps:
-    """`ctx.step` of a plain `def` function: the calls of `Steps`, which block and return the value."""
-
-    __slots__ = ("_live",)
-
-    def __init__(self, live: LiveRun) -> None:
-        self._live = live
-
-    def run(self, step_id: str, function: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Call `function(*args, **kwargs)` and record what it returns; raises StepError when its retries are spent."""
-        return _run(self._live, step_id, function, args, kwargs, -1)
-
-    def sleep(self, step_id: str, duration: str | int | float | timedelta, /) -> None:
-        """Go on after a duration."""
-        command = sleep_command(duration)
-        _ask(self._live, lambda _: ask_step(self._live, step_id, command))
-
-    def sleep_until(self, step_id: str, when: datetime | int | float | str, /) -> None:
-        """Go on at a moment."""
-        command = sleep_until_command(when)
-        _ask(self._live, lambda _: ask_step(self._live, step_id, command))
-
-    def send_event(self, step_id: str, events: AnEvent | Sequence[AnEvent], /) -> list[str]:
-        """Publish one event or several, once; give their ids."""
-        command = events_command(events)
-        ids: list[str] = _ask(self._live, lambda _: ask_step(self._live, step_id, command))
-        return ids
-
-    def options(self, *, retries: int | None = None, **unknown: Any) -> BlockingStepOptions:
-        """Give `run` with options of its own."""
-        return BlockingStepOptions(self._live, read_step_options(retries, unknown))
-
-
-class BlockingStepOptions:
-    """`run` for steps with options of their own."""
-
-    __slots__ = ("_live", "_retries")
-
-    def __init__(self, live: LiveRun, retries: int) -> None:
-        self._live = live
-        self._retries = retries
-
-    def run(self, step_id: str, function: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Call `function(*args, **kwargs)` and record what it returns, with these options."""
-        return _run(self._live, step_id, function, args, kwargs, self._retries)
-
-
-async def call_on_thread(live: LiveRun, arguments: tuple[Any, ...]) -> Any:
+async def call_on_thread(live: LiveRun, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
     """Run the body of a plain function on a thread of the pool."""
     live.thread = HandlerThread()
-    work = partial(copy_context().run, _body, live, arguments)
+    work = partial(copy_context().run, _body, live, arguments, named)
     return await live.loop.run_in_executor(live.home.pool, work)
 
 
-def _body(live: LiveRun, arguments: Sequence[Any]) -> Any:
+def _body(live: LiveRun, arguments: Sequence[Any], named: dict[str, Any]) -> Any:
     thread = live.thread
     if thread is None or live.ended:
         raise Unwound
     thread.ident = get_ident()
-    return guarded(live.function.call, arguments, {})
+    return guarded(live.function.call, arguments, named)

@@ -7,10 +7,11 @@ Rules: pure. An option that is not known, or not there yet, is refused and never
 """
 
 from headrace.functions.cron_trigger import Cron
-from headrace.functions.declare import Function, declare_function
+from headrace.functions.declare import Function, check_injected, declare_function
 from headrace.functions.event import Event, event_json, event_of
 from headrace.functions.gathering import Batch, Debounce
 from headrace.functions.limits import Concurrency, RateLimit, Throttle
+from headrace.functions.middleware import Middleware
 from headrace.functions.retries import Backoff, Retries
 from headrace.functions.selection import CancelOn, Idempotency, Priority, Singleton, Timeouts
 from headrace.functions.triggers import OnEvent
@@ -25,6 +26,7 @@ __all__ = [
     "Event",
     "Function",
     "Idempotency",
+    "Middleware",
     "OnEvent",
     "Priority",
     "RateLimit",
@@ -32,6 +34,7 @@ __all__ = [
     "Singleton",
     "Throttle",
     "Timeouts",
+    "check_injected",
     "declare_function",
     "event_json",
     "event_of",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.errors import BadDeclaration
+from headrace.functions.injection import read_injected
+from headrace.functions.middleware import Middleware, read_middleware
 from headrace.functions.mistakes import place_of
 from headrace.functions.options import check_options, read_flow
 from headrace.functions.retries import read_retries
+from headrace.functions.shared import Shared
 from headrace.functions.triggers import read_triggers
 from headrace.records.definitions import Definition, EventTrigger
 
@@ -32,11 +35,17 @@ class Function:
     takes_step: bool  # written as f(ctx, step)
     definition: Definition
     place: str  # "file:line"
-    logger: Any = None  # what ctx.logger writes to, or None for the engine's own
+    shared: Shared = field(default_factory=Shared, compare=False)
+    middleware: tuple[Middleware, ...] = ()  # the app's, and its own behind it
+    injected: Mapping[str, type] = field(default_factory=dict)  # what it asks for by type, by the parameter's name
 
 
 def declare_function(
-    app_id: str, function_id: str, call: Callable[..., Any], options: Mapping[str, Any], logger: Any = None
+    app_id: str,
+    function_id: str,
+    call: Callable[..., Any],
+    options: Mapping[str, Any],
+    shared: Shared | None = None,
 ) -> list[Function]:
     """Check a declaration; give the function, and behind it the one that its `on_failure` makes.
 
@@ -45,7 +54,9 @@ def declare_function(
     where = place_of(call)
     check_id(function_id, "a function's id", where)
     check_options(options, where)
-    function = _function(app_id, function_id, call, options, _name(options, function_id, where), logger, where)
+    shared = Shared() if shared is None else shared
+    definition = _definition(app_id, function_id, options, where)
+    function = _function(definition, call, "a function", options, shared, where)
     on_failure = options.get("on_failure")
     if on_failure is None:
         return [function]
@@ -54,9 +65,12 @@ def declare_function(
     definition = Definition(
         f"{function.id}-failure", app_id, f"{function.definition.name} (failure)", [trigger], *read_retries(None, where)
     )
-    is_async, takes_step = read_signature(on_failure, "on_failure", failure_where)
-    failure = Function(definition.id, app_id, on_failure, is_async, takes_step, definition, failure_where, logger)
-    return [function, failure]
+    return [function, _function(definition, on_failure, "on_failure", options, shared, failure_where)]
+
+
+def check_injected(function: Function) -> None:
+    """Refuse a function that asks for what its app does not provide; once everything is declared."""
+    function.shared.providers.check(function.injected, f"the function {function.id!r}", function.place)
 
 
 def check_id(value: object, what: str, where: str = "") -> None:
@@ -72,8 +86,8 @@ def check_id(value: object, what: str, where: str = "") -> None:
     )
 
 
-def read_signature(call: object, what: str, where: str) -> tuple[bool, bool]:
-    """Tell whether a callable is async, and whether it takes (ctx, step) instead of (ctx)."""
+def read_signature(call: object, what: str, where: str) -> tuple[bool, bool, dict[str, type]]:
+    """Tell whether a callable is async, whether it takes (ctx, step) instead of (ctx), and what it has injected."""
     if not callable(call):
         raise BadDeclaration(
             "not_a_function",
@@ -94,12 +108,15 @@ def read_signature(call: object, what: str, where: str) -> tuple[bool, bool]:
             do="return instead of yielding; call steps with await",
             where=where,
         )
-    return inspect.iscoroutinefunction(inner), _parameters(call, what, where) == 2
+    injected = read_injected(call)
+    return inspect.iscoroutinefunction(inner), _parameters(call, injected, what, where) == 2, injected
 
 
-def _parameters(call: Callable[..., Any], what: str, where: str) -> int:
+def _parameters(call: Callable[..., Any], injected: Collection[str], what: str, where: str) -> int:
     positional = required = 0
     for parameter in inspect.signature(call).parameters.values():
+        if parameter.name in injected:
+            continue
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             positional += parameter.default is parameter.empty
         elif parameter.kind == parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
@@ -108,8 +125,8 @@ def _parameters(call: Callable[..., Any], what: str, where: str) -> int:
         raise BadDeclaration(
             "signature_invalid",
             f"{what} {getattr(call, '__name__', '')!r} takes {inspect.signature(call)}",
-            why="a function is called as f(ctx), or as f(ctx, step)",
-            do="take ctx; what started the run is in ctx.event.data",
+            why="a function is called as f(ctx), or as f(ctx, step); further parameters are injected by their class",
+            do="take ctx (what started the run is in ctx.event.data), and annotate what app.provide(…) gives",
             where=where,
         )
     return positional
@@ -130,16 +147,8 @@ def _name(options: Mapping[str, Any], function_id: str, where: str) -> str:
     )
 
 
-def _function(
-    app_id: str,
-    function_id: str,
-    call: Callable[..., Any],
-    options: Mapping[str, Any],
-    name: str,
-    logger: Any,
-    where: str,
-) -> Function:
-    is_async, takes_step = read_signature(call, "a function", where)
+def _definition(app_id: str, function_id: str, options: Mapping[str, Any], where: str) -> Definition:
+    name = _name(options, function_id, where)
     given = [options[key] for key in ("trigger", "triggers") if options.get(key) is not None]
     if len(given) != 1:
         raise BadDeclaration(
@@ -162,7 +171,21 @@ def _function(
             where=where,
         )
     retries, backoff = read_retries(options.get("retries"), where)
-    definition = Definition(
+    return Definition(
         f"{app_id}-{function_id}", app_id, name, triggers, retries=retries, backoff=backoff, crons=crons, **flow
     )
-    return Function(definition.id, app_id, call, is_async, takes_step, definition, where, logger)
+
+
+def _function(
+    definition: Definition,
+    call: Callable[..., Any],
+    what: str,
+    options: Mapping[str, Any],
+    shared: Shared,
+    where: str,
+) -> Function:
+    is_async, takes_step, injected = read_signature(call, what, where)
+    middleware = (*shared.middleware, *read_middleware(options.get("middleware"), where))
+    return Function(
+        definition.id, definition.app, call, is_async, takes_step, definition, where, shared, middleware, injected
+    )

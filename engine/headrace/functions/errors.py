@@ -23,11 +23,14 @@ class RetryAfterError(Exception):
 class StepError(Exception):
     """Raised at an awaited step whose retries are spent; may be caught, and the function goes on.
 
-    Carries `name` (the class name of the original error), `message` and `stack` (its traceback as text).
+    Carries `name` (the class name of the original error), `message` and `stack` (its traceback as text); of a step that
+    invoked a function, `run_id` is the run that failed.
     """
 
-    def __init__(self, step_id: str, name: str, message: str, stack: str = "") -> None:
-        super().__init__(f"step {step_id!r} failed: {name}: {message}")
+    def __init__(self, step_id: str, name: str, message: str, stack: str = "", run_id: str = "") -> None:
+        child = f" (run {run_id})" if run_id else ""
+        super().__init__(f"step {step_id!r} failed: {name}: {message}{child}")
+        self.run_id = run_id
         self.step_id = step_id
         self.name = name
         self.message = message

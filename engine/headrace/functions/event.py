@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from headrace.errors import BadRecord, BadRequest
+from headrace.functions.middleware import Middleware, overrides
 from headrace.functions.mistakes import nearest
+from headrace.functions.models import EventModels
 from headrace.records.events import read_event
 from headrace.records.rows import KnownEvent
 
@@ -21,12 +23,13 @@ class Event(msgspec.Struct):
     """
 
     name: str
-    data: dict[str, Any] = {}
+    data: Any = {}  # a dict, or what the app's model for the event makes of it
     id: str = ""
     ts: int = 0
     key: str | None = None
     user: dict[str, Any] = {}
     v: str | int | float | None = None
+    invalid: str = ""  # of one that came: why its data does not fit its model, which accepts it all the same
 
 
 FIELDS = ("name", "data", "id", "ts", "key", "user", "v")
@@ -58,17 +61,20 @@ def event_of(known: KnownEvent) -> Event:
     return Event(known.name, data, known.given_id or known.id, known.ts_ms, key, user, read.v)
 
 
-def event_json(event: Event | Mapping[str, Any]) -> tuple[bytes, bytes | None]:
+def event_json(event: Event | Mapping[str, Any], models: EventModels | None = None) -> tuple[bytes, bytes | None]:
     """Write an event as JSON, and give its record key (or None); `BadRequest` for what is no event.
 
-    Takes an `Event` or a dict of the same shape. Data may hold dates, dataclasses and pydantic models.
+    Takes an `Event` or a dict of the same shape. Data may hold dates, dataclasses and pydantic models. With `models`,
+    data that does not fit its event's model is refused.
     """
     fields = _fields(event)
+    if models:
+        models.check(fields.get("name"), fields.get("data"))
     key = fields.pop("key", None)
     if key is not None and not isinstance(key, str):
         raise _bad("event_key_invalid", f"the event's key is {key!r}", "a record key is text", 'write key="…"')
     try:
-        json = msgspec.json.encode(fields, enc_hook=_plain)
+        json = msgspec.json.encode(fields, enc_hook=plain_value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise _bad(
             "event_unserialisable",
@@ -81,6 +87,25 @@ def event_json(event: Event | Mapping[str, Any]) -> tuple[bytes, bytes | None]:
     except BadRecord as error:
         raise _bad(error.code, error.what, error.why, error.do) from None
     return json, None if key is None else key.encode()
+
+
+def sent_events(
+    events: Event | Mapping[str, Any] | Sequence[Event | Mapping[str, Any]], middleware: Sequence[Middleware]
+) -> list[Event | Mapping[str, Any]]:
+    """List what is to be sent, after the middleware has seen it; for that, dicts become `Event`s."""
+    several = [events] if isinstance(events, Event | Mapping) else list(events)
+    if not overrides(middleware, "before_send"):
+        return several
+    seen = [one if isinstance(one, Event) else Event(**_fields(one)) for one in several]
+    for one in middleware:
+        if one.before_send(seen) is not None:
+            raise _bad(
+                "before_send_gives_something",
+                f"{type(one).__name__}.before_send gave something",
+                "it changes the events that it is given in place, and is not async: a step cannot wait for it",
+                "change events[n].data, or append to events",
+            )
+    return list(seen)
 
 
 def _fields(event: Event | Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +138,7 @@ def _absent(name: str, value: Any) -> bool:
     return (name == "id" and value == "") or (name == "ts" and value == 0) or (name == "user" and value == {})
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     dump = getattr(value, "model_dump", None)  # a pydantic model; the library need not be loaded to tell
     if dump is not None and not isinstance(value, type):
         return dump(mode="json")

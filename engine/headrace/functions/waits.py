@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from headrace.errors import BadDeclaration
+from headrace.functions.event import Event
 from headrace.functions.reading import invalid, read_choice, read_event_name, read_shape
 from headrace.functions.selection import read_condition
 from headrace.records import commands
@@ -24,6 +26,31 @@ class Wait:
     event: str
     match: str | None = None
     if_: str | None = None
+
+
+class Waited:
+    """What a wait came to: `event` and `index` (which of the waits), or `data` of a signal; false when it timed out."""
+
+    __slots__ = ("_data", "event", "index", "timed_out")
+
+    def __init__(
+        self, event: Event | None = None, index: int = -1, data: Any = None, *, timed_out: bool | None = None
+    ) -> None:
+        self.event = event
+        self.index = index
+        self.timed_out = event is None if timed_out is None else timed_out
+        self._data = data
+
+    @property
+    def data(self) -> Any:
+        """The data of the event, or what was sent along with the signal; None when it timed out."""
+        return self._data if self.event is None else self.event.data
+
+    def __bool__(self) -> bool:
+        return not self.timed_out
+
+    def __repr__(self) -> str:
+        return "<timed out>" if self.timed_out else f"<waited: {self.event or self._data!r}>"
 
 
 def read_wait(wait: object, option: str = "wait_for_event") -> commands.Wait:

@@ -13,7 +13,7 @@ import msgspec
 from headrace.adapters.memory_store import MemoryStores
 from headrace.errors import BadRequest
 from headrace.expressions import parse_duration_ms
-from headrace.functions import Event, Function, event_json, event_of
+from headrace.functions import Event, Function, check_injected, event_json, event_of
 from headrace.records.events import HEADER_ID
 from headrace.records.ids import derive_ulid, partition_of
 from headrace.records.rows import KnownEvent
@@ -47,6 +47,7 @@ class TestApp:
     def __init__(self, *apps: AnApp, evict: str | None = None) -> None:
         """`evict="always"` has every run replayed at each step boundary; HEADRACE_EVICT says what holds without."""
         self._apps = list(apps)
+        self._functions()  # what is declared wrongly is said before anything is begun
         self._evict_always = (os.environ.get("HEADRACE_EVICT", "") if evict is None else evict) == "always"
         self.world = World(partitions=_PARTITIONS, limits=_LIMITS)
         self._ledger = Ledger(self.world.cluster, self.world.topics.history)
@@ -77,11 +78,13 @@ class TestApp:
         id: str = "",
         ts: int = 0,
         key: str | None = None,
+        unchecked: bool = False,
     ) -> str:
         """Send an event and let everything happen that takes no time; returns its internal id.
 
         `t.send("order/created", {"orderId": "7"})`, or an Event, or a dict of that shape. Without a key an event with
-        an id is keyed by it, as at the HTTP door. Raises BadRequest for what is no event.
+        an id is keyed by it, as at the HTTP door. Raises BadRequest for what is no event, and for what does not fit the
+        model that an app has for it; `unchecked` sends that all the same, as a producer of Kafka's can.
         """
         if isinstance(event, str):
             event = Event(event, dict(data or {}), id, ts, key)
@@ -93,6 +96,8 @@ class TestApp:
                 do='write t.send(Event("order/created", {…}, id="7")) or t.send("order/created", {…}, id="7")',
             )
         json, key_bytes = event_json(event)
+        if not unchecked:
+            self._check(json)
         if key_bytes is None:
             given_id = msgspec.json.decode(json).get("id")
             key_bytes = given_id.encode() if given_id else None
@@ -179,12 +184,22 @@ class TestApp:
         """The process that is alive."""
         return self.world.members["kit"]
 
+    def _check(self, json: bytes) -> None:
+        fields = msgspec.json.decode(json, type=dict[str, Any])
+        for function in self._functions().values():
+            model = function.shared.models.get(fields["name"])
+            if model is not None and model.policy == "reject":
+                function.shared.models.check(fields["name"], fields.get("data"))
+
     def _pass(self, seconds: float) -> None:
         self.world.advance(seconds)
         self._ledger.read()  # so that runs of one millisecond are told in the order of what caused them
 
     def _functions(self) -> dict[str, Function]:
-        return {function.id: function for app in self._apps for function in app.functions.values()}
+        functions = {function.id: function for app in self._apps for function in app.functions.values()}
+        for function in functions.values():
+            check_injected(function)
+        return functions
 
     def _begin(self) -> None:
         self.world.start("kit", self._functions(), stores=self._stores, evict_always=self._evict_always)
