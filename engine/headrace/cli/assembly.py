@@ -22,9 +22,12 @@ from headrace.adapters.rocksdb_store import RocksStores
 from headrace.adapters.system_clock import SystemClock
 from headrace.cli.joining import HeardMembership
 from headrace.cli.logs import tell
+from headrace.cli.run_limits import read_run_limits
 from headrace.execution import InProcess
+from headrace.execution.seams import Settings
 from headrace.functions import Function
 from headrace.records.definitions import Backoff
+from headrace.records.limits import DEFAULTS, RunLimits
 from headrace.worker.layout import Limits, Topics
 from headrace.worker.node import Means, Node
 from headrace.worker.surroundings import Surroundings
@@ -44,6 +47,7 @@ class NodeSettings:
     skip_expired: bool = False  # HEADRACE_SKIP_EXPIRED=1
     evict_always: bool = False  # HEADRACE_EVICT=always
     remove_functions: bool = False  # HEADRACE_REMOVE_FUNCTIONS=1
+    limits: RunLimits = DEFAULTS  # HEADRACE_MAX_…
 
     @classmethod
     def load(cls, kafka: KafkaSettings, prefix: str, instance_id: str, variables: Mapping[str, str]) -> NodeSettings:
@@ -55,6 +59,7 @@ class NodeSettings:
             variables.get("HEADRACE_SKIP_EXPIRED", "") in ("1", "true", "yes"),
             variables.get("HEADRACE_EVICT", "") == "always",
             variables.get("HEADRACE_REMOVE_FUNCTIONS", "") in ("1", "true", "yes"),
+            read_run_limits(variables),
         )
 
 
@@ -107,7 +112,8 @@ def assemble(
     """Make a node of real parts on the running loop; nothing is read or joined before `node.start`."""
     loop = asyncio.get_running_loop()
     topics, clock = Topics(settings.prefix), SystemClock()
-    execution = InProcess(functions, loop, clock, evict_always=settings.evict_always)
+    in_process = Settings(output_bytes_max=settings.limits.step_output_bytes)
+    execution = InProcess(functions, loop, clock, evict_always=settings.evict_always, settings=in_process)
     commits = KafkaAppender(settings.kafka, loop, name="kafka-commits")
     outbox = KafkaAppender(settings.kafka, loop, limits=_OUTBOX, name="kafka-outbox")
     # Kafka checks rights on groups by their name, also for readers that join none.
@@ -120,7 +126,7 @@ def assemble(
         settings.instance_id,
         found.partitions,
         topics,
-        Limits(),
+        Limits(runs=settings.limits),
         loop,
         clock,
         commits,

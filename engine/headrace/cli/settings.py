@@ -54,6 +54,11 @@ KEYS: dict[str, tuple[str, str]] = {
     "reload": (FLAG, ""),
     "url": (TEXT, "HEADRACE_URL"),
     "allowed-hosts": (LIST, "HEADRACE_ALLOWED_HOSTS"),
+    "max-steps": (NUMBER, "HEADRACE_MAX_STEPS"),
+    "max-step-output-bytes": (NUMBER, "HEADRACE_MAX_STEP_OUTPUT_BYTES"),
+    "max-run-state-bytes": (NUMBER, "HEADRACE_MAX_RUN_STATE_BYTES"),
+    "max-sleep-ms": (NUMBER, "HEADRACE_MAX_SLEEP_MS"),
+    "max-state-value-bytes": (NUMBER, "HEADRACE_MAX_STATE_VALUE_BYTES"),
 }
 # Variables that stand for no key of the file: switches of the node, and what one process tells another.
 SWITCHES = ("HEADRACE_SKIP_EXPIRED", "HEADRACE_REMOVE_FUNCTIONS", "HEADRACE_EVICT", "HEADRACE_PARENT_PIPE")
