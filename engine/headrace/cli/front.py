@@ -23,6 +23,7 @@ from headrace.console.guard import GuardSettings
 from headrace.console.orders import Orders
 from headrace.console.projector_process import ProjectorProcess
 from headrace.console.server import create_asgi_app
+from headrace.console.signals import Signals
 from headrace.console.status import PartitionStatus
 from headrace.errors import LogUnavailable
 from headrace.intake.access import Access, KeyRing, bearer_forms
@@ -108,7 +109,10 @@ class Front:
             cancel_run=self._cancel,
             settings=GuardSettings(access, allowed_hosts(plan), plan.dev),
             measure=self._measure,
-            routes=Orders(self._order, parts.node.definitions.function_ids, found.partitions, parts.clock).routes(),
+            routes=[
+                *Orders(self._order, parts.node.definitions.function_ids, found.partitions, parts.clock).routes(),
+                *Signals(self._order, self._archive, found.partitions, parts.clock).routes(),
+            ],
         )
         self._server: WebServer | None = None
 

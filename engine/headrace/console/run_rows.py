@@ -64,7 +64,7 @@ def phase_after(record: Lifecycle) -> str | None:
     if kind == "StepPlanned":
         if record.op == "sleep":
             return "sleeping"
-        return "waiting" if record.op.startswith("wait") or record.op == "invoke" else None
+        return "waiting" if record.op.startswith("wait") or record.op in ("signal", "invoke") else None
     return "backing_off" if kind in ("StepAttemptFailed", "RunAttemptFailed") else None
 
 

@@ -19,6 +19,9 @@ RECENT = b"y"  # + digest, place: events that came a moment ago
 RECENT_EXPIRY = b"V"  # + minute, key of a recent event
 UNDECIDED = b"W"  # + shape key, number of a look-back, key of a waiter
 
+# What became of a signal: the status of its verdict in the history; its explanation is "run <id>" then.
+SIGNALLED, NOBODY_WAITS = "signalled", "nobody_waits"
+
 DIGEST_BYTES = 16
 SHAPE_KEY_BYTES = 16
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from headrace.functions.correlation import signal_digest
 from headrace.records.history import Kind
-from headrace.records.waits import SendSignal, WaitAnswer
+from headrace.records.waits import NOBODY_WAITS, SIGNALLED, SendSignal, WaitAnswer
 from headrace.routing.deciding import remove
 from headrace.state import Turn
-
-SIGNALLED, NOBODY_WAITS = "signalled", "nobody_waits"
 
 
 def send_signal(turn: Turn, command: SendSignal) -> None:
@@ -32,4 +30,12 @@ def send_signal(turn: Turn, command: SendSignal) -> None:
         waiter.home,
         WaitAnswer(waiter.run_id, waiter.step, waiter.index, waiter.n, signal=command.data),
     )
-    turn.history(Kind.EventVerdict, waiter.run_id, "", event_ids=[command.id], status=SIGNALLED, code="signalled")
+    turn.history(
+        Kind.EventVerdict,
+        waiter.run_id,
+        "",
+        event_ids=[command.id],
+        status=SIGNALLED,
+        code="signalled",
+        explanation=f"run {waiter.run_id}",
+    )
