@@ -26,10 +26,11 @@ def ask_gates(turn: Turn, run_id: str, run: Run, slots: Slots) -> bool:
     The limits that its function has now count, for a run that began under others as well.
     """
     definition = turn.definition(run.function_id)
-    if definition is not None and slots.begun:
+    if definition is not None and turn.now_ms > run.created_ms:
         limits = limits_of(definition)
         if limits.names != [gate.limit for gate in slots.gates]:
-            slots.gates = limits.gates(run.events[0], run.place, turn.now_ms, turn.partitions)
+            event, now_ms = run.events[0], turn.now_ms
+            slots.gates = limits.gates(event, limits.place(event, now_ms), now_ms, turn.partitions)
     slots.number += 1
     if not slots.gates:
         return True
