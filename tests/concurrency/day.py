@@ -179,9 +179,9 @@ class Day:
             if given or before:
                 self._given[gate_id] = given
         for run_id in shop.executing:
-            run = shop.run(run_id)
-            if run is not None and not has_slots(run):
-                raise Wrong(f"{run_id} of {run.function_id} executes without its slots")
+            executes = shop.run(run_id)
+            if executes is not None and not has_slots(executes):
+                raise Wrong(f"{run_id} of {executes.function_id} executes without its slots")
         if not self.changes:
             self._check_executing()
 
@@ -189,10 +189,10 @@ class Day:
         by_key: Counter[tuple[str, bytes]] = Counter()
         by_function: Counter[str] = Counter()
         for run_id in self.shop.executing:
-            run = self.shop.run(run_id)
-            if run is not None:
-                by_key[run.function_id, run.place or b""] += 1
-                by_function[run.function_id] += 1
+            executes = self.shop.run(run_id)
+            if executes is not None:
+                by_key[executes.function_id, executes.place or b""] += 1
+                by_function[executes.function_id] += 1
         for (function_id, _), executing in by_key.items():
             if executing > {"shop-one": 1, "shop-two": 2, "shop-app": 1}.get(function_id, 1 << 30):
                 raise Wrong(f"{executing} runs of one key of {function_id} execute")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from headrace.records.commands import ResumeRun
 from headrace.records.definitions import Backoff, Concurrency
 from headrace.records.rows import Failure, StepState
 from headrace.worker.turn import RESOLVE, START
 from tests.concurrency.shop import FAILURE, Shop, function
 
-PARKING = {"retries": 1, "backoff": Backoff("fixed", 1_000, 1_000, 0.0), "on_exhausted": "park"}
+PARKING: dict[str, Any] = {"retries": 1, "backoff": Backoff("fixed", 1_000, 1_000, 0.0), "on_exhausted": "park"}
 
 
 def test_a_body_whose_retries_are_spent_is_parked_until_it_is_resumed() -> None:
-    shop = Shop(function("p", **PARKING))  # type: ignore[arg-type]
+    shop = Shop(function("p", **PARKING))
     run = shop.run_of(shop.send("p"))
     for _ in range(2):
         shop.finish(run, FAILURE)
@@ -38,7 +40,7 @@ def test_a_body_whose_retries_are_spent_is_parked_until_it_is_resumed() -> None:
 
 
 def test_a_step_whose_retries_are_spent_is_tried_afresh_when_its_run_is_resumed() -> None:
-    shop = Shop(function("p", **PARKING))  # type: ignore[arg-type]
+    shop = Shop(function("p", **PARKING))
     run = shop.run_of(shop.send("p"))
     home = shop.home(run)
     shop.report(run, b"charge", FAILURE)
@@ -60,7 +62,7 @@ def test_a_step_whose_retries_are_spent_is_tried_afresh_when_its_run_is_resumed(
 
 
 def test_what_must_not_be_tried_again_fails_at_once() -> None:
-    shop = Shop(function("p", **PARKING))  # type: ignore[arg-type]
+    shop = Shop(function("p", **PARKING))
     run = shop.run_of(shop.send("p"))
     shop.finish(run, Failure("NonRetriableError", "never", retriable=False))
     ended = shop.ended(run)
@@ -92,7 +94,7 @@ def test_a_parked_run_holds_no_slot_and_asks_for_one_when_it_is_resumed() -> Non
 
 
 def test_a_parked_run_can_be_cancelled() -> None:
-    shop = Shop(function("p", **{**PARKING, "retries": 0}))  # type: ignore[arg-type]
+    shop = Shop(function("p", **{**PARKING, "retries": 0}))
     run = shop.run_of(shop.send("p"))
     shop.finish(run, FAILURE)
     shop.cancel(run)

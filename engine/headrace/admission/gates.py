@@ -39,7 +39,7 @@ def acquire_slot(turn: Turn, asked: Acquire) -> None:
         turn.command(asked.home, Granted(asked.run_id, asked.number, asked.index))
         return
     queue = gate + asked.share
-    if gates.queue.first(queue) is None:
+    if asked.share not in gates.turns.shares(gate):
         gates.queue.begin(queue)
         gates.turns.put(queue, turn.next_order())
     place = queue + queue_place(asked.order_ms, turn.next_order(), begun=asked.begun)

@@ -37,7 +37,8 @@ class Home:
             return False
         gates = []
         if self._limits is not None:
-            gates = self._limits.gates(start.events[0], start.place, turn.now_ms, turn.partitions)
+            # The place is this partition's, or `Plan` would have sent it on.
+            gates = self._limits.gates(start.events[0], start.place, turn.now_ms, turn.partitions, turn.partition)
         expires_ms = start.accepted_ms + self._start_ms if self._start_ms else 0
         start.slots = Slots(gates, turn.now_ms - start.priority_ms, expires_ms)
         return True

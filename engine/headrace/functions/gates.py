@@ -41,12 +41,13 @@ def _key(expression: str) -> Key:
 class Limits:
     """The limits on concurrency of one function, compiled; their numbers are no part of it."""
 
-    __slots__ = ("_function", "_in_order", "_place", "names")
+    __slots__ = ("_function", "_in_order", "_place", "_place_expression", "names")
 
     def __init__(self, function_id: str, app: str, declared: tuple[tuple[str, str], ...]) -> None:
         self._function = function_id.encode()
         owners = (self._function, app.encode(), b"account")
-        self._place = next((_key(expression) for _, expression in declared if expression), None)
+        self._place_expression = next((expression for _, expression in declared if expression), "")
+        self._place = _key(self._place_expression) if self._place_expression else None
         in_order = sorted(set(declared), key=lambda limit: (_SCOPES.index(limit[0]), not limit[1], limit[1]))
         self.names = [limit_name(*limit) for limit in in_order]
         self._in_order = []
@@ -61,19 +62,29 @@ class Limits:
         """Compute the key that was declared first: where the run lives. None when no limit has a key."""
         return None if self._place is None else self._place.of(event, now_ms)
 
-    def gates(self, event: KnownEvent, place: bytes | None, now_ms: int, partitions: int) -> list[Gate]:
-        """List the gates of a run that this event starts, in the order in which it asks them."""
+    def gates(
+        self, event: KnownEvent, place: bytes | None, now_ms: int, partitions: int, home: int = -1
+    ) -> list[Gate]:
+        """List the gates of a run that this event starts, in the order in which it asks them.
+
+        `home` is the partition of `place`, where that is known.
+        """
         gates: list[Gate] = []
         for name, expression, owner, seed, shared in self._in_order:
-            value, at = b"", owner
-            if expression:
-                key = _key(expression)
-                at = value = place if key is self._place and place is not None else key.of(event, now_ms)
+            value = b""
+            if not expression:
+                at = partition_of(owner, partitions)
+            elif place is not None and expression == self._place_expression:
+                value = place
+                at = partition_of(place, partitions) if home < 0 else home
+            else:
+                value = _key(expression).of(event, now_ms)
+                at = partition_of(value, partitions)
             digest = blake2b(seed + value, digest_size=GATE_BYTES).digest()
             share = NO_SHARE
             if shared:
                 share = blake2b(b"%s\0%s" % (self._function, place or b""), digest_size=SHARE_BYTES).digest()
-            gates.append(Gate(digest, partition_of(at, partitions), name, share))
+            gates.append(Gate(digest, at, name, share))
         return gates
 
 

@@ -22,38 +22,47 @@ class ClaimRows(Rows[rows.SlotClaim]):
     def __init__(self, store: Store) -> None:
         super().__init__(rows.CLAIMS, rows.SlotClaim, store)
         self._given: dict[bytes, int] = {}
+        self._rows: dict[bytes, int] = {}
         for key, raw in store.scan(rows.CLAIMS, after_prefix(rows.CLAIMS)):
+            self._count(self._rows, key[1:], 1)
             if not self._decode(raw).queued:
-                self._count(key[1:], 1)
+                self._count(self._given, key[1:], 1)
 
-    def _count(self, key: bytes, change: int) -> None:
+    @staticmethod
+    def _count(counts: dict[bytes, int], key: bytes, change: int) -> None:
         gate = key[:GATE_BYTES]
-        given = self._given.get(gate, 0) + change
-        if given:
-            self._given[gate] = given
+        count = counts.get(gate, 0) + change
+        if count:
+            counts[gate] = count
         else:
-            self._given.pop(gate, None)
+            counts.pop(gate, None)
 
     def given(self, gate: bytes) -> int:
         """Return how many runs have a slot."""
         return self._given.get(gate, 0)
 
+    def get(self, key: bytes) -> rows.SlotClaim | None:
+        return super().get(key) if key[:GATE_BYTES] in self._rows else None
+
     def put(self, key: bytes, value: rows.SlotClaim) -> None:
         known = self.get(key)
         had = known is not None and not known.queued
+        if known is None:
+            self._count(self._rows, key, 1)
         if known is None and key not in self.unflushed and key not in self.dirty:
             self.put_new(key, value)
         else:
             super().put(key, value)
         if had is bool(value.queued):
-            self._count(key, -1 if had else 1)
+            self._count(self._given, key, -1 if had else 1)
 
     def delete(self, key: bytes) -> None:
         known = self.get(key)
         if known is None:
             return
+        self._count(self._rows, key, -1)
         if not known.queued:
-            self._count(key, -1)
+            self._count(self._given, key, -1)
         super().delete(key)
 
 

@@ -20,12 +20,13 @@ from headrace.records.events import HEADER_ID, HEADER_SOURCE
 from headrace.records.history import SEQ_BITS, LifecycleWriter
 from headrace.records.ids import partition_of
 from headrace.records.limits import DEFAULTS, RunLimits
-from headrace.records.rows import Step
+from headrace.records.rows import Phase, Step
 from headrace.worker.counters import Counters
 from headrace.worker.layout import Topics
 from headrace.worker.overlay import Overlay
 
 NONE_BEFORE = -1
+FILL = "fill"  # in the place of a run id: what is read is a back-fill
 _HISTORY_ROW_BYTES = 512 << 10
 
 START, RESOLVE, STOP, LOOK_BACK, QUEUED = 0, 1, 2, 3, 4
@@ -78,6 +79,7 @@ class OpenTurn:
         self.number = 0
         self.effects: list[Effect] = []
         self.local: list[Travelling] = []  # commands to oneself, applied in this turn
+        self._queued: list[str] = []
         self._definitions: dict[str, Definition | None] = {}
         self._pauses: set[str] | None = None
         self._lifecycle = LifecycleWriter(partition).encode
@@ -98,11 +100,20 @@ class OpenTurn:
 
     def close(self) -> tuple[list[RowChange], list[tuple[bytes, OutboxRow]], list[Effect]]:
         """End it: the rows to commit, what the outbox shall send, and what shall happen with runs' code."""
+        if self._queued:
+            self._note_queued()
         self._end_history_row()
         outbox = self.state.outbox
         for key, row in self._sends:
             outbox.put_new(key, _PACK(row))
         return self.state.take(), self._sends, self.effects
+
+    def _note_queued(self) -> None:
+        queued, self._queued = self._queued, []
+        for run_id in queued:  # most have got their slots in this very turn
+            run = self.state.runs.get(run_id.encode())
+            if run is not None and run.phase == Phase.QUEUED:
+                self.effects.append((QUEUED, run_id, b"", None))
 
     def definition(self, function_id: str) -> Definition | None:
         """Return what the partition knows of a function."""
@@ -169,7 +180,7 @@ class OpenTurn:
 
     def queued(self, run_id: str) -> None:
         """Note that a run waits for a slot."""
-        self.effects.append((QUEUED, run_id, b"", None))
+        self._queued.append(run_id)
 
     def resolve(self, run_id: str, step: bytes, row: Step) -> None:
         """Tell the run's code what became of a step, once this turn's commit is honoured."""
@@ -182,6 +193,10 @@ class OpenTurn:
     def look_back(self, shape: bytes) -> None:
         """Have the log read for a shape once this turn's commit is honoured."""
         self.effects.append((LOOK_BACK, "", shape, None))
+
+    def fill_back(self, key: bytes) -> None:
+        """Have the log read for a back-fill, or go on with it, once this turn's commit is honoured."""
+        self.effects.append((LOOK_BACK, FILL, key, None))
 
     def _chain(self, letter: bytes, target: int) -> tuple[int, int]:
         # seq and prev of the next record to a target; prev stands in the state, so a new owner goes on with the chain.
