@@ -32,11 +32,12 @@ class I1Inputs:
     def _take(self, oracle: Oracle, commit: Commit) -> None:
         for key, raw in commit.rows:
             if key == b"P" and raw is not None:
-                now = unpack(raw)  # [now_ms, commands, functions, control, {partition: events}]
+                now = unpack(raw)  # [now_ms, commands, functions, control, {partition: events}, id of the events topic]
                 before = self._positions.get(oracle.number)
                 if before is not None:
                     back = [a < b for a, b in zip(now[:4], before[:4], strict=True)]
-                    back += [now[4].get(q, -1) < position for q, position in before[4].items()]
+                    if now[5] == before[5]:
+                        back += [now[4].get(q, -1) < position for q, position in before[4].items()]
                     if any(back):
                         raise Violation(f"I1: positions of partition {oracle.number} went back: {before} to {now}")
                 self._positions[oracle.number] = now

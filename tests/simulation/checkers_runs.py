@@ -190,7 +190,7 @@ class Liveness:
             raw = oracle.state.get(b"P")
             if raw is None:
                 return f"partition {number} has never committed"
-            _, commands, _, _, events = unpack(raw)
+            _, commands, _, _, events, _ = unpack(raw)
             places = [(topics.commands, number, commands)]
             for q in range(number, len(self._cluster.topics[topics.events].partitions), len(self._oracles)):
                 places.append((topics.events, q, events.get(q, 0)))

@@ -206,6 +206,35 @@ def test_an_expired_source_position_is_skipped_and_counted_if_the_operator_says_
     expired_while_down(skip=True)
 
 
+@pytest.mark.parametrize("skip", [False, True])
+def test_an_events_topic_that_was_made_anew_is_another_one_however_long_it_is(skip: bool) -> None:
+    with scene(partitions=2) as world:
+        world.node("n0")
+        for _ in range(3):
+            world.send("plain", key=None)
+        world.pass_time(1.0)
+        for member in world.alive():
+            member.crash()
+        cluster, events = world.world.cluster, world.world.topics.events
+        cluster.recreate_topic(events)
+        for _ in range(8):
+            world.send("plain", key=None)
+        world.pass_time(11.0)
+        member = world.start("n1", skip_expired=skip)
+        if not skip:
+            world.until(lambda: world.codes("events_topic_replaced"))
+            world.pass_time(5.0)
+            assert not member.ready()[0]
+            for member in world.alive():
+                member.crash()
+            world.pass_time(11.0)
+            world.start("n2", skip_expired=True)
+        anew = "it is read from its first record on"
+        world.until(lambda: sum(anew in told for told in world.codes("events_topic_replaced")) == 2)
+        world.until(world.world.settled)
+        world.pass_time(1.0)
+
+
 class TimedStores:
     """Real stores, and how long it took to close them."""
 

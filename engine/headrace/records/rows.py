@@ -17,6 +17,7 @@ LAST_SENT = b"S"  # + target topic letter, target partition: the last seq sent t
 OUTBOX = b"O"  # + seq
 STORE = b"~"  # local only, never in the log: where this store stands
 DEFINITIONS = b"d"
+BACK_FILLS = b"l"
 KEYED_STATE = b"m"  # + function id, place and name, see `keyed_state_key`
 CRON_LINES = b"n"  # + function id, line
 CANCELLATIONS = b"q"  # + id: bulk cancellations that are not through yet
@@ -41,6 +42,7 @@ class Positions(Row):
     functions: int = 0  # next offset of the functions topic that this partition has taken in
     control: int = 0
     events: dict[int, int] = {}
+    events_id: str = ""  # of the events topic that these are offsets of: one that was made anew has another
 
 
 class Phase(IntEnum):
@@ -261,6 +263,20 @@ class Cancellation(Row):
     expression: str  # CEL over `event`, or ""
     cursor: bytes = b""  # the run that was looked at last
     cancelled: int = 0
+
+
+class BackFill(Row):
+    """A new function runs over events that were in the log before. Its key is the function's id, NUL, the partition."""
+
+    function_id: str
+    partition: int  # of the events topic
+    until: int  # behind the last one: from there on the function was known
+    from_ms: int  # log time, if `from_offset` is -1
+    from_offset: int
+    defined_ms: int  # when it became known
+    next: int = -1  # to be read; -1: not placed yet
+    events: int = 0  # so far
+    sources: dict[int, int] = {}  # sender of published events → the number of its last one
 
 
 class EventId(Row):

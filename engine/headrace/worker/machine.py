@@ -94,7 +94,7 @@ class Machine:
         self._hold_timer: Handle | None = None
         self._young = YoungRuns(around, overlay, self.submit)
         self.look_backs = LookBacks(around, overlay, self.inputs, self.submit, self.now_ms, watcher.tell)
-        self._tidy = False
+        self.tidy = False  # make a turn, even if there is nothing to apply
         self._drained: Callable[[], None] | None = None
         self._draining = False
         self._timers_held = True
@@ -220,7 +220,7 @@ class Machine:
         if (records or due) and self._execution.full:
             records = due = False  # or turns without an input would be committed, one after the other
             self._look_for_room()
-        if not (records or self._own or self._definitions or due or self._snapshot_done is not None or self._tidy):
+        if not (records or self._own or self._definitions or due or self._snapshot_done is not None or self.tidy):
             if self._drained is not None and not self.commits.in_flight:
                 self._finish_drain()
             return
@@ -248,7 +248,7 @@ class Machine:
         if not self._timers_held and not self._draining:
             self._fire_timers(now_ms)
         self.overlay.positions.put(POSITIONS_KEY, positions)
-        self._tidy = False
+        self.tidy = False
         for key in self.outbox.take_done():
             self.overlay.outbox.delete(key)
         rows, sends, effects = turn.close()
@@ -341,7 +341,7 @@ class Machine:
             elif kind == RESOLVE and row is not None:
                 execution.resolve(self, run_id, step, row)
             elif kind == LOOK_BACK:
-                self.look_backs.begin(step)
+                self.look_backs.begin(step, run_id)
             elif kind == QUEUED:
                 queued.append(run_id)
             else:
@@ -376,7 +376,7 @@ class Machine:
         # What the outbox has sent for good leaves the state with the next commit; without traffic, with one of its own.
         self._tidy_timer = None
         if self.outbox.done:
-            self._tidy = True
+            self.tidy = True
             self._ask_pump()
         elif self.outbox.pending:
             self._tidy_later()

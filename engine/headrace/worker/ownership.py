@@ -25,7 +25,7 @@ from headrace.worker.machine import Machine
 from headrace.worker.overlay import Overlay
 from headrace.worker.restore import Restore
 from headrace.worker.snapshot_schedule import SnapshotSchedule
-from headrace.worker.source_trouble import SourceTrouble
+from headrace.worker.source_trouble import SourceTrouble, events_replaced
 from headrace.worker.surroundings import Surroundings
 
 _BACK_OFF_MS = (100, 200, 400, 800, 1_600, 3_200, 5_000)
@@ -208,6 +208,17 @@ class Ownership:
             Overlay(self.restore.store),
             self,
         )
+        known = self.machine.positions.events_id
+        if known not in ("", keep.events_id):
+            error = events_replaced(self._topics.events, known, keep.events_id)
+            if not keep.skip_expired:
+                self.machine.drop()
+                self.broken(error)
+                return
+            keep.tell(error.code, f"{error.what}: it is read from its first record on")
+            self.machine.sources.begin_anew(events)
+            self.machine.tidy = True  # a commit, also without traffic: the next owner knows it then
+        self.machine.positions.events_id = keep.events_id
         self.state = State.RUNNING
         self.running_since_ms = self._around.clock.wall_ms()
         try:

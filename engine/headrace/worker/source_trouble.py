@@ -138,6 +138,16 @@ def source_stopped(topic: str, partition: int, found: str, *, expired: bool) -> 
     return StateCorrupted("source_stopped", f"{topic}[{partition}] is not read any more: {found}", why=why, do=do)
 
 
+def events_replaced(topic: str, known: str, found: str) -> StateCorrupted:
+    """Say that the events topic is another one than that of which the partition has read so far."""
+    return StateCorrupted(
+        "events_topic_replaced",
+        f"{topic} has the id {found}; this partition has read the one with the id {known}",
+        why="the topic was deleted and made anew: what was unread in the old one is gone, and its offsets mean nothing",
+        do="to read the new one from its first record start the node with HEADRACE_SKIP_EXPIRED=1",
+    )
+
+
 def source_unreadable(topic: str, partition: int, found: str) -> StateCorrupted:
     """Say that a source is not read for now."""
     return StateCorrupted(

@@ -63,6 +63,11 @@ class Sources:
         self._commands.caught_up_at = ends[(self._topics.commands, self._partition)]
         self._read(self._commands, self._topics.commands, self._partition, self._commands.position)
 
+    def begin_anew(self, events_partitions: list[int]) -> None:
+        """Read the events from their first on: their topic is another one than before."""
+        self._positions.events.clear()
+        self._skipped = dict.fromkeys(events_partitions, 0)
+
     def _read(self, source: _Source, topic: str, partition: int, offset: int) -> None:
         source.paused = False
         source.reading = self._reader.read(
