@@ -61,7 +61,10 @@ test: $(STAMP) ## run the tests, all but the slow ones
 	$(BIN)/python -m pytest -m "kafka and not slow"
 
 test-all: $(STAMP) ## run the slow tests, which `make test` leaves out
-	$(BIN)/python -m pytest -m "slow"
+	@echo "== slow tests that need no broker, in $(JOBS) processes"
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal -m "slow and not kafka"
+	@echo "== slow tests on a real Kafka"
+	$(BIN)/python -m pytest -m "slow and kafka" --durations=10
 
 check: $(STAMP) ## format, lint and types: says what is wrong, changes nothing
 	$(BIN)/ruff format --check .
