@@ -225,6 +225,27 @@ class CancelRuns(Command, tag=50):
     expression: str
 
 
+class BackFilled(Command, tag=51):
+    """An event from before a function was known, which is to start it; `cause` is its place in the log, or -1."""
+
+    function_id: str
+    event: KnownEvent
+    cause: int = -1
+
+
+class FilledBack(Command, tag=52):
+    """What was read of a back-fill, from the offset `first` (-1: its beginning) up to `next`.
+
+    Of an event that a step published `sources` has the sender and the number that it had there, else two -1.
+    """
+
+    key: bytes
+    first: int
+    next: int
+    events: list[BackFilled]
+    sources: list[tuple[int, int]]
+
+
 class TimerFired(Command, tag=9):
     """A timer is due."""
 
@@ -243,6 +264,8 @@ AnyCommand = (
     | AnnounceRuns
     | CodeMissing
     | CancelRuns
+    | BackFilled
+    | FilledBack
     | TimerFired
     | Start
     | Answer
@@ -270,6 +293,7 @@ Travelling = (
     KnownEvent
     | CancelRun
     | CancelRuns
+    | BackFilled
     | Acquire
     | Granted
     | Release

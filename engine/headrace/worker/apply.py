@@ -10,7 +10,7 @@ from headrace.admission import Plan, first_starts, forget_event_ids, make_home, 
 from headrace.errors import BadRecord, HeadraceError, StateCorrupted
 from headrace.functions.settings import LIMITS, PAUSE
 from headrace.records.broadcasts import split_broadcast_key
-from headrace.records.commands import ENVELOPE, AnyCommand, Broadcast
+from headrace.records.commands import ENVELOPE, AnyCommand, BackFilled, Broadcast, FilledBack
 from headrace.records.dead import dead_headers
 from headrace.records.events import HEADER_SOURCE, KEY_BYTES_MAX, read_event
 from headrace.records.ids import entropy, partition_of, position_entropy
@@ -18,6 +18,7 @@ from headrace.records.rows import KnownEvent, Start, Timer, TimerKind, timer_key
 from headrace.records.waits import Found
 from headrace.routing import SHAPE_KIND, Forwarding, Routes
 from headrace.runs import new_start, start_run, wake_run, wake_step
+from headrace.worker.back_fill_rows import plan_back_fill, take_filled
 from headrace.worker.dispatch import BROADCASTS, COMMANDS, TIMERS
 from headrace.worker.event_records import header_of, known_event
 from headrace.worker.honour import VERSIONS_RESERVED
@@ -67,12 +68,15 @@ class Inputs:
         """Take in a record of the functions topic: a definition, or what else all partitions know; or its removal."""
         kind, name = split_broadcast_key(command.key)
         table = self._turn.state.broadcasts if kind else self._turn.state.definitions
+        is_new = not kind and command.value is not None and table.get(command.key) is None
         if command.value is None:
             table.delete(command.key)
         else:
             table.put(command.key, command.value)
         if kind in _DEFINING:
             self.load_definitions()
+        if not kind:
+            plan_back_fill(self._turn, name, is_new=is_new)
         if kind in BROADCASTS:  # a kind of a newer version stays in its row until this node is upgraded
             BROADCASTS[kind](self._turn, name, command.value)
             if kind == SHAPE_KIND:
@@ -88,6 +92,10 @@ class Inputs:
             self.define(command)
         elif type(command) is Start:
             self._start(command)
+        elif type(command) is FilledBack:
+            self._fill_back(command)
+        elif type(command) is BackFilled:
+            self._start_late(command)
         else:
             COMMANDS[type(command)](self._turn, command)
         if self._turn.local:
@@ -230,10 +238,33 @@ class Inputs:
             return
         if event.given_id:
             function_ids = first_starts(turn, event, function_ids)
+        plans = self._plans
         for function_id in function_ids:
-            self._start(new_start(turn, function_id, event, cause))
+            plan = plans.get(function_id)
+            if plan is None or plan.gather is None or not plan.gather(turn, event):
+                self._start(new_start(turn, function_id, event, cause))
         if turn.local:
             self._apply_local()
+
+    def _fill_back(self, filled: FilledBack) -> None:
+        """Start a new function by events from before it was known, and move on: each of them once."""
+        turn = self._turn
+        for late in take_filled(turn, filled):
+            event = late.event
+            if late.function_id not in self.routes.match(event, turn.now_ms):
+                continue
+            if event.given_id and event.key is None:
+                # Where all records with that id are decided, as if it came now.
+                event.key = event.given_id.encode()
+                turn.command(partition_of(event.key, turn.partitions), BackFilled(late.function_id, event))
+            else:
+                self._start_late(late)
+
+    def _start_late(self, late: BackFilled) -> None:
+        turn = self._turn
+        if late.event.given_id and not first_starts(turn, late.event, [late.function_id]):
+            return
+        self._start(new_start(turn, late.function_id, late.event, late.cause))
 
     def _start(self, start: Start) -> None:
         turn = self._turn

@@ -16,9 +16,11 @@ from headrace.records.commands import AnyCommand
 from headrace.records.events import HEADER_SOURCE, read_event
 from headrace.records.waits import Found, LookedBack, ShapeRow
 from headrace.worker.apply import Inputs
+from headrace.worker.back_fill import BackFills
 from headrace.worker.event_records import header_of, known_event
 from headrace.worker.overlay import Overlay
 from headrace.worker.surroundings import Surroundings
+from headrace.worker.turn import FILL
 
 _AGAIN_S = 0.5
 _SHOWN_RECORDS = 100_000  # to be read, from which on the operator is told
@@ -43,15 +45,20 @@ class LookBacks:
         self.tell = tell
         self._overlay = overlay
         self._searches: dict[bytes, _Search] = {}
+        self._fills = BackFills(around, overlay, inputs, submit, tell)
 
     def start(self) -> None:
         """Begin what the owner before has not ended."""
+        self._fills.start()
         for key, row in self._overlay.waiting.shapes.scan(b""):
             if row.looking:
                 self.begin(key)
 
-    def begin(self, shape: bytes) -> None:
-        """Begin the look-back that the shape's row says, in place of one that is under way."""
+    def begin(self, shape: bytes, what: str = "") -> None:
+        """Begin the look-back that the shape's row says, in place of one under way; or go on with a back-fill."""
+        if what == FILL:
+            self._fills.go_on(shape)
+            return
         row = self._overlay.waiting.shapes.get(shape)
         if row is None or not row.looking:
             return
@@ -68,6 +75,7 @@ class LookBacks:
         for search in self._searches.values():
             search.close()
         self._searches.clear()
+        self._fills.close()
 
 
 class _Search:

@@ -239,6 +239,7 @@ class Overlay:
         self.gates = GateTables(store)
         self.keyed_state: Rows[bytes] = Rows(rows.KEYED_STATE, bytes, store)
         self.cron_lines: Rows[rows.CronLineRow] = Rows(rows.CRON_LINES, rows.CronLineRow, store)
+        self.back_fills: Rows[rows.BackFill] = Rows(rows.BACK_FILLS, rows.BackFill, store)
         self.cancellations: Rows[rows.Cancellation] = Rows(rows.CANCELLATIONS, rows.Cancellation, store)
         self.admission = AdmissionTables(store)
         self.event_ids: Rows[rows.EventId] = Rows(rows.EVENT_IDS, rows.EventId, store)
@@ -256,6 +257,7 @@ class Overlay:
             self.keyed_state,
             self.cron_lines,
             self.cancellations,
+            self.back_fills,
             self.broadcasts,
             *self.admission.tables,
             *self.waiting.tables,
