@@ -8,6 +8,7 @@ look-up. A condition without such an equality has one digest for its event name:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -24,20 +25,23 @@ class Criteria(NamedTuple):
     """A condition taken apart. `path` is "" where there is no equality, `expression` where equal values are enough."""
 
     path: str  # of the arriving event: "async.data.orderId"
-    stored_path: str  # of the stored one: "event.data.orderId"
+    stored: Expression | None  # reads the path of the stored one: "event.data.orderId"
     expression: str
 
 
+@lru_cache(maxsize=4096)  # functions have few, and their runs ask for the same ones again and again
 def criteria_of(match: str, expression: str) -> Criteria:
     """Take the condition of a wait or a cancellation apart; `BadDeclaration` for one that does not compile."""
     if match:
         found = compile_expression(match_expression(match), option="match").equality()
         assert found is not None, match
-        return Criteria(found[1], found[0], "")
+        return Criteria(found[1], compile_expression(found[0]), "")
     if not expression:
-        return Criteria("", "", "")
+        return Criteria("", None, "")
     found = compile_expression(expression, option="if_").equality()
-    return Criteria("", "", expression) if found is None else Criteria(found[1], found[0], expression)
+    if found is None:
+        return Criteria("", None, expression)
+    return Criteria(found[1], compile_expression(found[0]), expression)
 
 
 def shape_key(event: str, path: str) -> bytes:

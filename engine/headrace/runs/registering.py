@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -15,7 +15,6 @@ from headrace.functions.correlation import (
     digest_of,
     no_digest,
     partition_of_digest,
-    path_reader,
     signal_digest,
 )
 from headrace.records.commands import Wait
@@ -25,30 +24,20 @@ from headrace.records.waits import Purpose, Register, Waiter, Withdraw
 from headrace.state import Turn
 
 
-class Stored(NamedTuple):
-    """What conditions see as `event`: what started the run."""
-
-    bindings: dict[str, object]
-    json: bytes
-
-
-def stored_of(event: KnownEvent) -> Stored:
-    """Decode what started a run; nothing of it can be equal to anything if its JSON has no value."""
+def stored_of(event: KnownEvent) -> dict[str, Any]:
+    """Decode what started a run to what conditions see as `event`; nothing can be equal to JSON that has no value."""
     try:
-        bindings = event_bindings(event)
-        return Stored(bindings, msgspec.json.encode(bindings))
-    except (BadRecord, msgspec.MsgspecError, RecursionError, ValueError):
-        return Stored({}, b"{}")
+        return event_bindings(event)
+    except (BadRecord, msgspec.MsgspecError, RecursionError):
+        return {}
 
 
-def place_wait(run_id: str, wait: Wait, criteria: Criteria, stored: Stored) -> Registered:
+def place_wait(run_id: str, wait: Wait, criteria: Criteria, stored: dict[str, Any]) -> Registered:
     """Find the digest of a wait; one whose own value is missing has a digest that no event has."""
-    if not criteria.path:
+    if criteria.stored is None:
         return Registered(digest_of(wait.event, "", b""))
-    reader = path_reader(criteria.stored_path)
-    assert reader is not None
     # The digest is of the arriving path: both sides have to come to the same.
-    digest = digest_at(wait.event, criteria.path, reader, {"event": stored.bindings})
+    digest = digest_at(wait.event, criteria.path, criteria.stored, {"event": stored})
     return Registered(no_digest(wait.event, criteria.path, run_id) if digest is None else digest)
 
 
@@ -57,10 +46,10 @@ def register(turn: Turn, run_id: str, step: bytes, run: Run, row: WaitRow, index
     placed = row.registered[index]
     wait = row.waits[index]
     if row.purpose == Purpose.SIGNAL:
-        criteria, stored = Criteria("", "", ""), b""
+        criteria, stored = Criteria("", None, ""), b""
     else:
         criteria = criteria_of(wait.match, wait.expression)
-        stored = stored_of(run.events[0]).json if criteria.expression else b""
+        stored = msgspec.json.encode(stored_of(run.events[0])) if criteria.expression else b""
     waiter = Waiter(
         run_id,
         step,
