@@ -76,6 +76,7 @@ class InProcess:
         self.counts = Counts()
         self.functions: dict[str, Function] = dict(functions)
         self.stand_ins: StandIns | None = None  # what tests put in the place of steps' callables
+        self.observes = _observes(functions)  # False, as nearly always: nothing need be asked for each step
         self._owned: dict[Owner, Owned] = {}
         self._live = 0
         # Runs that wait for timers, the longest waiting first: those that certainly do nothing else, and those of
@@ -198,6 +199,7 @@ class InProcess:
     def load_functions(self, functions: Mapping[str, Function]) -> None:
         """Use these functions from now on; runs in flight go on with them at their next step boundary."""
         self.functions = dict(functions)
+        self.observes = self.stand_ins is not None or _observes(functions)
         if self._watchdog is not None:
             self._watchdog.watch(self.functions)
         for owned in self._owned.values():
@@ -280,6 +282,10 @@ class InProcess:
                 return
 
 
+def _observes(functions: Mapping[str, Function]) -> bool:
+    return any(function.middleware or function.injected for function in functions.values())
+
+
 def _is_settled(live: LiveRun) -> bool:
     """Whether a run may be cut off at a drain without losing what it has just done."""
     if live.thread is not None and not live.thread.ident:
@@ -296,7 +302,7 @@ async def _drive(live: LiveRun) -> None:
             step = Steps(live)
             context = Context(live, step)
             call = function.call
-            if function.middleware or function.injected:
+            if live.home.observes:
                 arguments = (context, step) if function.takes_step else (context,)
                 result = await run_observed(live, context, lambda injected: call(*arguments, **injected))
             else:

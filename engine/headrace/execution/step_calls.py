@@ -138,9 +138,9 @@ async def _attempt(call: Call, callee: Callee, function: Any, args: Any, kwargs:
     live.executing += 1
     token = CURRENT.set(call)
     try:
-        if home.stand_ins is not None:
-            callee, function = home.stand_ins(live.function.id, call.name, callee, function)
-        if live.function.middleware:
+        if home.observes:
+            if home.stand_ins is not None:
+                callee, function = home.stand_ins(live.function.id, call.name, callee, function)
             result = await attempt_observed(call, partial(_perform, live, callee, function, args, kwargs))
         elif callee.is_async:
             result = await function(*args, **kwargs)
