@@ -8,9 +8,10 @@ from headrace.admission import count_held, remove_held
 from headrace.admission.batch import BYTES_MAX, EVENTS_MAX, TRAVELLING_BYTES_MAX, BatchStage
 from headrace.admission.gathering import CHUNK_BYTES_MAX
 from headrace.records.admission_rows import BUFFERS, CHUNKS
-from headrace.records.definitions import Batch, Concurrency
+from headrace.records.definitions import Batch, Concurrency, Definition, EventTrigger
 from headrace.records.rows import KnownEvent, Reply, Start, Timer, TimerKind
 from tests.admission.cluster import FUNCTION, Cluster, declared, order
+from tests.turns import known_event
 
 
 def cluster_of(max_size: int = 3, timeout_ms: int = 1_000, **options: object) -> Cluster:
@@ -237,3 +238,31 @@ def test_a_batch_that_is_started_again_is_not_gathered_once_more() -> None:
     cluster = cluster_of()
     cluster.apply_all(0, [Start(FUNCTION, "01AGAIN", [order(0), order(1)], 1_000)])
     assert cluster.batches == [[order(0).id, order(1).id]]
+
+
+@pytest.mark.parametrize("option", [Batch(7, 900, key="event.data.user"), Batch(5, 400, partitioned=True)])
+def test_events_come_to_the_same_batches_with_and_without_a_start_of_their_own(option: Batch) -> None:
+    quick = Cluster(declared(batch=option))
+    full = Cluster(declared(batch=option, priority="0"))  # a stage before the batch, so each event has a start
+    for n in range(120):
+        for cluster in (quick, full):
+            cluster.advance(1_000 + n * 40)
+            cluster.send(order(n, f'{{"user":"u{n % 3}"}}'), at=n % 2)
+    for cluster in (quick, full):
+        cluster.advance(60_000)
+    assert quick.started == full.started
+    assert sorted(event for batch in quick.batches for event in batch) == sorted(order(n).id for n in range(120))
+
+
+def test_the_runs_of_a_batch_with_a_lifecycle_event_are_quiet() -> None:
+    cluster = Cluster(
+        Definition(
+            FUNCTION, "shop", "f", [EventTrigger("order/created"), EventTrigger("inngest/*")], batch=Batch(2, 50)
+        )
+    )
+    cluster.send(order(0))
+    cluster.send(known_event("inngest/function.failed", number=1))
+    cluster.send(order(2))
+    cluster.send(order(3))
+    runs = [cluster.parts[run.partition].overlay.runs.get(run.run_id.encode()) for run in cluster.started]
+    assert [run is not None and run.quiet for run in runs] == [True, False]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.admission.gcra import Rate
@@ -42,12 +42,14 @@ def token_bucket(limit: int, period_ms: int, room: int, arrivals: list[int]) -> 
     return passed
 
 
+@settings(deadline=None)
 @given(LIMITS, st.integers(1, 60), st.lists(st.integers(0, 400), max_size=80))
 def test_it_lets_pass_exactly_what_a_token_bucket_does(limit: tuple[int, int], room: int, gaps: list[int]) -> None:
     arrivals = [sum(gaps[: i + 1]) for i in range(len(gaps))]
     assert passes(Rate(*limit, room), arrivals) == token_bucket(*limit, room, arrivals)
 
 
+@settings(deadline=None)
 @given(LIMITS, st.integers(1, 20), st.integers(0, 10_000))
 def test_the_time_that_it_names_is_the_first_at_which_the_next_one_passes(
     limit: tuple[int, int], room: int, now_ms: int
@@ -66,6 +68,7 @@ def test_the_time_that_it_names_is_the_first_at_which_the_next_one_passes(
     assert rate.tat(meter, idle_ms) == rate.tat(None, idle_ms)
 
 
+@settings(deadline=None)
 @given(LIMITS, LIMITS, st.lists(st.integers(0, 50), min_size=1, max_size=40))
 def test_after_a_change_of_the_limit_the_new_one_holds(
     before: tuple[int, int], after: tuple[int, int], gaps: list[int]

@@ -142,7 +142,7 @@ def test_a_cancellation_does_not_overtake_the_start_that_it_is_for() -> None:
     assert cluster.rows(SINGLETONS) == 0
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from(["skip", "cancel"]),
     st.booleans(),

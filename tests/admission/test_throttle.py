@@ -43,7 +43,7 @@ def test_limit_and_burst_start_at_once_then_one_each_share_of_the_period() -> No
     assert cluster.dropped() == {}
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.integers(1, 8),
     st.integers(1, 4_000),

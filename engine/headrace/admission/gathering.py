@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from headrace.admission.keys import bucket_prefix, function_of
 from headrace.admission.plan import StageNumber
@@ -27,7 +27,7 @@ def begin(turn: Turn, bucket: bytes, buffer: Buffer, start: Start, timeout_ms: i
     _set_timer(turn, bucket, buffer)
 
 
-def append(turn: Turn, bucket: bytes, buffer: Buffer, start: Start, event: KnownEvent, size: int) -> None:
+def append(turn: Turn, bucket: bytes, buffer: Buffer, replies: Sequence[Reply], event: KnownEvent, size: int) -> None:
     """Add an event to the chunk of this turn; the buffer's row is put by the caller."""
     chunks = turn.state.admission.chunks
     chunk = None
@@ -44,13 +44,11 @@ def append(turn: Turn, bucket: bytes, buffer: Buffer, start: Start, event: Known
     else:
         # It was put in this very turn, which encodes it at its end.
         chunk.events.append(event)
-    for reply in start.replies:
+    for reply in replies:
         chunk.replies.append((len(chunk.events) - 1, reply))
     buffer.count += 1
     buffer.size += size
     buffer.chunk_size += size
-    if start.quiet and buffer.start is not None:
-        buffer.start.quiet = True
 
 
 def fire(turn: Turn, bucket: bytes, buffer: Buffer) -> None:

@@ -62,10 +62,13 @@ class StageKey:
         Times in an expression are those at which the start was accepted, so that it has the same key on every
         partition that it comes to.
         """
-        event = start.events[0]
+        return self.of_event(start.events[0], start.accepted_ms)
+
+    def of_event(self, event: KnownEvent, accepted_ms: int) -> bytes | None:
+        """Compute the key of an event, as `of` does for what has become of it."""
         if event is not self._event:  # a start is asked for twice: where does it belong, and what is its bucket
             key = self._key
-            self._value = b"null" if key is None else key.unless_false(event, start.accepted_ms)
+            self._value = b"null" if key is None else key.unless_false(event, accepted_ms)
             self._event = event
         return self._value
 
@@ -88,6 +91,18 @@ class StageKey:
     def shared_bucket(self, start: Start) -> bytes:
         """Name the rows of a stage that concerns every start."""
         key = self.of(start)
+        return bucket_of(self._prefix, b"false" if key is None else key)
+
+    def shared_place_of(self, event: KnownEvent, accepted_ms: int) -> bytes:
+        """Say the same of an event that has no start yet."""
+        if not self._expression:
+            return self._home
+        key = self.of_event(event, accepted_ms)
+        return b"false" if key is None else key
+
+    def shared_bucket_of(self, event: KnownEvent, accepted_ms: int) -> bytes:
+        """Name the rows for an event that has no start yet."""
+        key = self.of_event(event, accepted_ms)
         return bucket_of(self._prefix, b"false" if key is None else key)
 
     def shown(self, start: Start) -> str:

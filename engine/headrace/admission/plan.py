@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import IntEnum
+from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 from headrace.records.definitions import Definition
 from headrace.records.ids import partition_of
-from headrace.records.rows import Start
+from headrace.records.rows import KnownEvent, Start
 from headrace.state import Turn
 
 
@@ -53,6 +54,15 @@ class Stage(Protocol):
 
 
 @runtime_checkable
+class GatheringStage(Stage, Protocol):
+    """A stage that can take in an event without a start."""
+
+    def gather(self, turn: Turn, event: KnownEvent) -> bool:
+        """Take it in, if nothing else can become of it here; else False, and a start is made."""
+        ...
+
+
+@runtime_checkable
 class TracingStage(Stage, Protocol):
     """A stage that has to know which way its starts go from there."""
 
@@ -61,13 +71,24 @@ class TracingStage(Stage, Protocol):
         ...
 
 
+_known_partition = lru_cache(maxsize=16_384)(partition_of)
+
+
+def place_partition(place: bytes, partitions: int) -> int:
+    """Return the partition of a place; the hash takes longer than all else that a plan does."""
+    return _known_partition(place, partitions) if len(place) <= 64 else partition_of(place, partitions)
+
+
 class Plan:
     """The stages of one function."""
 
-    __slots__ = ("stages",)
+    __slots__ = ("gather", "stages")
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         self.stages = tuple(sorted(stages, key=lambda stage: stage.number))
+        first = self.stages[0] if self.stages else None
+        # What takes in an event without a start, or None.
+        self.gather = first.gather if isinstance(first, GatheringStage) else None
         for index, stage in enumerate(self.stages):
             if isinstance(stage, TracingStage):
                 stage.know_later(self.stages[index + 1 :])
@@ -79,7 +100,7 @@ class Plan:
                 continue
             place = stage.place(turn, start)
             if place is not None:
-                target = partition_of(place, turn.partitions)
+                target = place_partition(place, turn.partitions)
                 if target != turn.partition:
                     turn.command(target, start)
                     return False
