@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from headrace.adapters.embedded_kafka_lock import FileLock
 from tests.cli.served import DEADLINE_S, Served, free_port
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -75,6 +76,19 @@ def test_ctrl_c_while_kafka_starts_ends_it_all(folder: Path) -> None:
         served.wait(lambda: (folder / ".headrace" / "kafka" / "kafka.lock").exists(), "Kafka to be started")
         assert served.stop() == 0
         assert "Traceback" not in served.printed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_while_a_folder_is_waited_for_ends_it(folder: Path, number: signal.Signals) -> None:
+    (folder / ".headrace" / "kafka").mkdir(parents=True)
+    lock = FileLock(folder / ".headrace" / "kafka" / "kafka.lock", wait_s=0)
+    lock.name_holder("somebody else")
+    with Served(folder, "kafka") as broker:
+        broker.until_printed("is in use by somebody else; waiting for it, 20 s")
+        assert broker.stop(number) == 0
+        assert "Traceback" not in broker.printed
+        assert "kafka_folder_in_use" not in broker.printed, "it did not wait any longer"
+    lock.close()
 
 
 def test_a_broker_on_its_own_keeps_what_it_is_given(folder: Path) -> None:

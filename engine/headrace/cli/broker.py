@@ -15,16 +15,23 @@ from headrace.cli.options import PORT, data_dir_option
 def kafka(port: int, data_dir: Path) -> None:
     """Run a real Kafka broker here, until Ctrl-C; its data stays in the data directory."""
     import signal
+    from contextlib import suppress
     from threading import Event
 
     from headrace.adapters.embedded_kafka import EmbeddedKafka
 
     asked = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: asked.set())
     broker = EmbeddedKafka(data_dir / "kafka", port, told=lambda sentence: click.echo(sentence, err=True))
+
+    def ask(*_: object) -> None:
+        asked.set()
+        if not broker.running:  # it is being started, or its folder is waited for: that is given up
+            raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
     click.echo(f"Starting Kafka in {data_dir / 'kafka'} …", err=True)
-    with broker:
+    with suppress(KeyboardInterrupt), broker:
         click.echo(f"Kafka listens on {broker.bootstrap}. Ctrl-C stops it.")
         while not asked.wait(0.5):
             broker.raise_if_dead()

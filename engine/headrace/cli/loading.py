@@ -176,7 +176,8 @@ class Loader:
         else:
             own = [frame for frame in traceback.extract_tb(problem.__traceback__) if self._is_own(Path(frame.filename))]
             where = f"{own[-1].filename}:{own[-1].lineno}" if own else ""
-            what = f"{target} cannot be loaded: {type(problem).__name__}: {problem}"
+            said = f": {problem}" if str(problem) else ""
+            what = f"{target} cannot be loaded: {type(problem).__name__}{said}"
         return BadDeclaration(
             "app_unloadable",
             what,
