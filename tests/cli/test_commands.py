@@ -11,7 +11,23 @@ import pytest
 from headrace.version import __version__
 from tests.cli.conftest import Run
 
-COMMANDS = ["dev", "start", "kafka", "topics", "send", "runs", "run", "invoke", "cancel", "events", "event", "doctor"]
+COMMANDS = [
+    "dev",
+    "start",
+    "kafka",
+    "topics",
+    "send",
+    "runs",
+    "run",
+    "invoke",
+    "cancel",
+    "pause",
+    "resume",
+    "limits",
+    "events",
+    "event",
+    "doctor",
+]
 
 
 def test_version(run: Run) -> None:

@@ -77,6 +77,11 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     return _kept(archives.open_for_reading(path))
 
 
+def open_archive(path: Path) -> ArchiveReader:
+    """Open an archive for questions until the end of the test."""
+    return _kept(ArchiveReader(path))
+
+
 def fill(path: Path, records: Iterable[Record], *, alive_ms: int = NOW_MS) -> Projection:
     """Fill an archive; the projection that did it is open and can take more."""
     projection = Projection(open_for_writing(path), TOPICS, EVENTS_TOPIC_ID)

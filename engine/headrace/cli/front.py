@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -25,6 +25,7 @@ from headrace.console.projector_process import ProjectorProcess
 from headrace.console.server import create_asgi_app
 from headrace.console.signals import Signals
 from headrace.console.status import PartitionStatus
+from headrace.console.switches import Switches
 from headrace.errors import LogUnavailable
 from headrace.intake.access import Access, KeyRing, bearer_forms
 from headrace.intake.http import EventDoor
@@ -112,6 +113,9 @@ class Front:
             routes=[
                 *Orders(self._order, parts.node.definitions.function_ids, found.partitions, parts.clock).routes(),
                 *Signals(self._order, self._archive, found.partitions, parts.clock).routes(),
+                *Switches(
+                    self._broadcast, self._order, parts.node.definitions.values, self._archive, parts.clock
+                ).routes(),
             ],
         )
         self._server: WebServer | None = None
@@ -133,24 +137,12 @@ class Front:
         await self._order(partition, CancelRun(run_id, reason))
 
     async def _order(self, partition: int | None, command: Travelling) -> None:
-        written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        what = f"the order {type(command).__name__}"
+        await _written(what, lambda done: self._parts.node.order(partition, command, done))
 
-        def done(is_written: bool) -> None:
-            if not written.done():
-                written.set_result(is_written)
-
-        self._parts.node.order(partition, command, done)
-        try:
-            taken = await asyncio.wait_for(written, _ORDER_S)
-        except TimeoutError:
-            taken = False
-        if not taken:
-            raise LogUnavailable(
-                "order_not_written",
-                f"Kafka did not take the order {type(command).__name__}",
-                why="an order counts once it stands in the log of commands; this one may yet",
-                do="see that Kafka is up, look whether it was done, and ask again",
-            )
+    async def _broadcast(self, key: bytes, value: bytes) -> None:
+        what = f"the setting {key.decode('utf-8', 'replace')}"
+        await _written(what, lambda done: self._parts.node.broadcast(key, value, done))
 
     def _measure(self) -> Iterable[Metric]:
         parts = self._parts
@@ -168,6 +160,27 @@ class Front:
         }
         for name, value in gauges.items():
             yield GaugeMetricFamily(f"headrace_{name}", f"Now, on this node: {_words(name)}.", value=value)
+
+
+async def _written(what: str, write: Callable[[Callable[[bool], None]], None]) -> None:
+    written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def done(is_written: bool) -> None:
+        if not written.done():
+            written.set_result(is_written)
+
+    write(done)
+    try:
+        taken = await asyncio.wait_for(written, _ORDER_S)
+    except TimeoutError:
+        taken = False
+    if not taken:
+        raise LogUnavailable(
+            "order_not_written",
+            f"Kafka did not take {what}",
+            why="it counts once it stands in the log; this one may yet",
+            do="see that Kafka is up, look whether it was done, and ask again",
+        )
 
 
 def access_of(keys: Keys, host: str) -> Access:

@@ -113,18 +113,27 @@ class Orders:
         return enveloped(shown, now_ms)
 
     def _known(self, function_id: str) -> str:
-        known = self._functions()
-        if function_id in known:
-            return function_id
-        meant = next((one for one in sorted(known) if one.endswith(f"-{function_id}")), "")
-        meant = meant or nearest(function_id, known)
-        raise BadRequest(
-            "function_unknown",
-            f"there is no function {function_id[:100]!r}",
-            status=404,
-            why="a full id is the app's id, a dash, and the function's id",
-            do=f"did you mean {meant!r}?" if meant else "GET /v1/functions lists those there are",
-        )
+        return known_function(function_id, self._functions())
+
+
+def known_function(function_id: str, known: Collection[str]) -> str:
+    """Give the id of a function that the cluster knows. Errors: BadRequest, with the one that may be meant."""
+    if function_id in known:
+        return function_id
+    meant = next((one for one in sorted(known) if one.endswith(f"-{function_id}")), "")
+    meant = meant or nearest(function_id, known)
+    raise BadRequest(
+        "function_unknown",
+        f"there is no function {function_id[:100]!r}",
+        status=404,
+        why="a full id is the app's id, a dash, and the function's id",
+        do=f"did you mean {meant!r}?" if meant else "GET /v1/functions lists those there are",
+    )
+
+
+def read_json(body: bytes, kind: type[Any], example: str) -> Any:
+    """Decode a body to a struct. Errors: BadRequest, with the example."""
+    return _read(body, kind, example)
 
 
 def _read(body: bytes, kind: type[Any], example: str) -> Any:

@@ -99,6 +99,10 @@ class DefinitionsLog:
         found = {split_broadcast_key(key) for key, (_, value) in self.known.items() if value is not None}
         return {name for kind, name in found if not kind}
 
+    def values(self) -> dict[bytes, bytes]:
+        """Give what stands there now, by record key."""
+        return {key: value for key, (_, value) in self.known.items() if value is not None}
+
     def in_order(self) -> Iterable[tuple[int, Broadcast]]:
         """All records by offset, for a machine that starts."""
         for offset, key, value in sorted((o, k, v) for k, (o, v) in self.known.items()):
