@@ -56,6 +56,26 @@ def test_every_function_has_its_reason(tmp_path: Path) -> None:
     assert "other_event" not in page
 
 
+def test_what_is_held_waits_until_it_is_known_what_became_of_it(tmp_path: Path) -> None:
+    history = History()
+    for name in ("shop-held", "shop-went", "shop-replaced"):
+        history.function(name, EventTrigger("order/created"), at_ms=NOW_MS - 900)
+    event = history.event("order/created", {}, NOW_MS - 100, id="o-1")
+    debounced = {"status": "debounced", "code": "held_debounced", "explanation": "it starts a run later"}
+    for name in ("shop-held", "shop-went", "shop-replaced"):
+        history.verdict(event, name, NOW_MS - 90, **debounced)
+    history.verdict(event, "shop-held", NOW_MS - 80, status="throttled", code="held_throttled", explanation="too many")
+    history.run("shop-went", [event], NOW_MS - 50)
+    replaced = {"status": "debounce_replaced", "code": "debounce_replaced", "explanation": "another one came"}
+    history.verdict(event, "shop-replaced", NOW_MS - 40, **replaced)
+    fill(tmp_path / "a.db", history.records)
+    assert {name: (row["outcome"], row["code"]) for name, row in reasons(tmp_path / "a.db", "o-1").items()} == {
+        "shop-held": ("waiting", "held_throttled"),
+        "shop-went": ("started", "run_started"),
+        "shop-replaced": ("dropped", "debounce_replaced"),
+    }
+
+
 def test_an_event_that_started_nothing_names_what_was_waited_for(tmp_path: Path) -> None:
     history = History()
     history.function("shop-order", EventTrigger("order/created"), at_ms=NOW_MS - 900)

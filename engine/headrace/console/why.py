@@ -28,6 +28,7 @@ class Reason(NamedTuple):
     run_id: str = ""
 
 
+HELD = "held_"  # what the codes of verdicts begin with that are not the last word (`admission/verdicts.py`)
 _ORDER = ("started", "dropped", "waiting", "unknown", "unmatched")
 
 
@@ -43,14 +44,25 @@ def explain_event(
         Reason(function_id, "started", "run_started", f"it started a run, which is {status}", run_id=run_id)
         for run_id, function_id, status in started
     ]
-    reasons += [
-        Reason(v.function_id, "dropped", v.code or v.status, v.explanation or v.status, v.action) for v in verdicts
-    ]
+    reasons += [_verdict(v, "dropped") for v in verdicts if not v.code.startswith(HELD)]
     told = {reason.function_id for reason in reasons}
+    # What a stage has held is told of until it is known what became of it; of several stages the last one holds it.
+    held = {v.function_id: _verdict(v, "waiting") for v in sorted(verdicts, key=_time) if v.code.startswith(HELD)}
+    reasons += [reason for function_id, reason in held.items() if function_id not in told]
+    told |= held.keys()
     for found in functions:
         if found.function_id not in told and found.definition is not None:
             reasons.append(_reason(event, found, found.definition, now_ms))
     return sorted(reasons, key=lambda reason: (_ORDER.index(reason.outcome), reason.function_id))
+
+
+def _time(verdict: FoundVerdict) -> int:
+    return verdict.at_ms
+
+
+def _verdict(verdict: FoundVerdict, outcome: str) -> Reason:
+    code, explanation = verdict.code or verdict.status, verdict.explanation or verdict.status
+    return Reason(verdict.function_id, outcome, code, explanation, verdict.action)
 
 
 def _reason(event: FoundEvent, found: FoundFunction, definition: Definition, now_ms: int) -> Reason:
