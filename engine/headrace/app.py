@@ -225,11 +225,14 @@ class App:
         for one in reversed(self._shared.middleware):
             one.after_send(events, ids)
 
-    def test(self, *, evict: str | None = None) -> TestApp:
-        """Run the app on virtual time in this process, without Kafka: `with app.test() as t: t.send(…)`."""
+    def test(self, *, always_replay: bool | None = None, evict: str | None = None) -> TestApp:
+        """Run the app on virtual time in this process, without Kafka: `with app.test() as t: t.send(…)`.
+
+        Every run is replayed at each step boundary unless `always_replay=False`.
+        """
         from headrace.testing import TestApp
 
-        return TestApp(self, evict=evict)
+        return TestApp(self, always_replay=always_replay, evict=evict)
 
     def _requests(self, several: list[AnEvent]) -> list[_Request]:
         url = f"{self._base_url}/e/{quote(self._event_key, safe='')}"

@@ -213,6 +213,11 @@ class InProcess:
                     if live in self._resting or live in self._perhaps_resting:
                         self._evict(live)
 
+    def use_stand_ins(self, stand_ins: StandIns) -> None:
+        """Ask for what is called in the place of each step's callable; for tests."""
+        self.stand_ins = stand_ins
+        self.observes = True
+
     def close(self) -> None:
         """Let go of threads; for the end of a process, after every owner was dropped."""
         if self._watchdog is not None:

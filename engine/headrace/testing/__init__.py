@@ -11,9 +11,34 @@ adapters in memory; `TestApp` is what `app.test()` gives, a world with one
 member.
 """
 
-from headrace.testing.kit import TestApp
-from headrace.testing.member import Member
-from headrace.testing.views import RunView, StepView
-from headrace.testing.world import World
+from __future__ import annotations
 
-__all__ = ["Member", "RunView", "StepView", "TestApp", "World"]
+# Loaded when they are used: the plugin of pytest lies in this room too, and is imported by every session of pytest.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from headrace.testing.kit import TestApp
+    from headrace.testing.member import Member
+    from headrace.testing.stubs import Stub
+    from headrace.testing.views import RunView, StepView
+    from headrace.testing.world import World
+
+__all__ = ["Member", "RunView", "StepView", "Stub", "TestApp", "World"]
+
+_HOMES = {
+    "Member": "headrace.testing.member",
+    "RunView": "headrace.testing.views",
+    "StepView": "headrace.testing.views",
+    "Stub": "headrace.testing.stubs",
+    "TestApp": "headrace.testing.kit",
+    "World": "headrace.testing.world",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'headrace.testing' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(home), name)
+    return value

@@ -18,6 +18,7 @@ from headrace.records.events import HEADER_ID
 from headrace.records.ids import derive_ulid, partition_of
 from headrace.records.rows import KnownEvent
 from headrace.testing.ledger import Ledger
+from headrace.testing.stubs import Stub, Stubs
 from headrace.testing.views import RunView
 from headrace.testing.world import World
 from headrace.worker.layout import Limits
@@ -44,11 +45,19 @@ class TestApp:
 
     __test__ = False  # for pytest, which takes classes of such a name for tests
 
-    def __init__(self, *apps: AnApp, evict: str | None = None) -> None:
-        """`evict="always"` has every run replayed at each step boundary; HEADRACE_EVICT says what holds without."""
+    def __init__(self, *apps: AnApp, always_replay: bool | None = None, evict: str | None = None) -> None:
+        """Make a cluster in memory for these apps.
+
+        Every run is replayed at each step boundary, so that code which is not the same each time shows; with
+        `always_replay=False` its code stays in memory, as it does in a node with room. `evict="always"` and "never" say
+        the same; HEADRACE_EVICT does where nothing is given.
+        """
         self._apps = list(apps)
         self._functions()  # what is declared wrongly is said before anything is begun
-        self._evict_always = (os.environ.get("HEADRACE_EVICT", "") if evict is None else evict) == "always"
+        if always_replay is None:
+            always_replay = (evict or os.environ.get("HEADRACE_EVICT") or "always") == "always"
+        self._evict_always = always_replay
+        self._stubs = Stubs(self._apps)
         self.world = World(partitions=_PARTITIONS, limits=_LIMITS)
         self._ledger = Ledger(self.world.cluster, self.world.topics.history)
         self._stores = MemoryStores()
@@ -141,6 +150,14 @@ class TestApp:
         self.world.wait(lambda: bool(written), what="the command")
         self.world.advance(0)
 
+    def stub(self, step_id: str, instead: Any, *, function: str = "") -> Stub:
+        """Do something else in place of a step's callable, from now on: `t.stub("charge", {"paid": True})`.
+
+        A callable is called with the step's arguments, an exception is raised, everything else is what the step gives.
+        `function` is the id of the only function that is meant. What is given back counts: `stub.calls`.
+        """
+        return self._stubs.put(step_id, instead, function)
+
     # --- what can be seen ---------------------------------------------------------------------------------------
 
     @property
@@ -202,7 +219,8 @@ class TestApp:
         return functions
 
     def _begin(self) -> None:
-        self.world.start("kit", self._functions(), stores=self._stores, evict_always=self._evict_always)
+        member = self.world.start("kit", self._functions(), stores=self._stores, evict_always=self._evict_always)
+        member.execution.use_stand_ins(self._stubs.stand_in)
         self.world.wait_ready()
         self.world.advance(0)
 
