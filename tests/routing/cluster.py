@@ -22,7 +22,7 @@ from headrace.records.waits import RECENT, RECENT_EXPIRY, UNDECIDED, WAITERS, WA
 from headrace.worker.apply import Inputs
 from headrace.worker.event_records import known_event
 from headrace.worker.overlay import Overlay
-from headrace.worker.turn import LOOK_BACK, OpenTurn
+from headrace.worker.turn import LOOK_BACK, START, OpenTurn
 from tests.turns import TOPICS, Partition
 
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -53,6 +53,7 @@ class Cluster:
         self.links: dict[tuple[int, int], deque[bytes]] = {}
         self.jobs: list[dict[bytes, Job]] = [{} for _ in range(partitions)]
         self.gone_ms = 0
+        self.started: list[str] = []  # runs whose code was to be started
         self._taken = [0] * partitions
         self._numbers = 0
         for definition in definitions:
@@ -161,9 +162,11 @@ class Cluster:
                     self.links.setdefault((number, row.partition), deque()).append(value or b"")
                 elif row.topic == TOPICS.functions:
                     self.functions.append((key or b"", value))
-        for kind, _, shape, _ in partition.effects:
+        for kind, run_id, shape, _ in partition.effects:
             if kind == LOOK_BACK:
                 self._begin(number, shape)
+            elif kind == START:
+                self.started.append(run_id)
 
     def _begin(self, number: int, shape: bytes) -> None:
         row = self.all[number].overlay.waiting.shapes.get(shape)

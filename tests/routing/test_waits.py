@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from headrace.functions.correlation import partition_of_digest, signal_digest
 from headrace.records.commands import SignalAsked, Wait, WaitAsked
-from headrace.records.definitions import CancelOn, Definition, EventTrigger
+from headrace.records.definitions import CancelOn, Concurrency, Definition, EventTrigger
 from headrace.records.rows import StepState
 from headrace.records.waits import SendSignal
 from tests.routing.cluster import Cluster
@@ -450,6 +451,42 @@ def test_a_cancellation_that_overtakes_its_run(partition: int) -> None:
             pass
     cluster.drain()
     assert not cluster.runs()
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_run_that_was_held_begins_once_it_is_known_that_nothing_has_cancelled_it(stopped: bool) -> None:
+    cluster = Cluster(CANCELLED)
+    cluster.publish("start", {"order": 1}, partition=1)
+    cluster.now_ms += 30_000  # as if a stage had held it, or the log had not been read
+    cluster.publish("stop", {"order": 1 if stopped else 2}, partition=2)
+    while cluster.read(1):
+        pass
+    ((run_id, (home, _)),) = cluster.runs().items()
+    assert cluster.all[home].effects == [], "its code must not begin"
+    cluster.hand_over(home)
+    cluster.drain()
+    ended = [record.status for record in cluster.history if record.kind == "RunEnded"]
+    assert ended == (["Cancelled"] if stopped else [])
+    assert cluster.started.count(run_id) == (0 if stopped else 1)
+
+
+def test_a_run_that_was_held_keeps_its_queue() -> None:
+    limited = msgspec.structs.replace(CANCELLED, concurrency=[Concurrency(1)])
+    cluster = Cluster(limited)
+    for number in range(3):
+        cluster.publish("start", {"order": number}, partition=1)
+    cluster.now_ms += 30_000
+    cluster.publish("stop", {"order": 0}, partition=2)
+    cluster.drain()
+    first, second = cluster.runs()
+    assert cluster.started in ([first], [second])
+    one, other = (first, second) if cluster.started == [first] else (second, first)
+    cluster.publish("stop", {"order": 1}, partition=0)
+    cluster.publish("stop", {"order": 2}, partition=0)
+    cluster.drain()
+    assert not cluster.runs()
+    assert set(cluster.started) <= {one, other}
+    assert cluster.left() == {"waits": 0, "waiters": 0, "undecided": 0}
 
 
 def test_events_before_the_run_and_of_others_and_too_late_cancel_nothing() -> None:

@@ -30,6 +30,7 @@ class WaitRow(Row):
     due_ms: int
     asked_ms: int
     strict: bool = False
+    unconfirmed: list[int] = field(default_factory=list)  # of cancellations: the run begins when all are clear
     matched: list[tuple[int, str]] = field(default_factory=list)  # under MATCHED_STEP: (log time, id)
 
 

@@ -67,6 +67,7 @@ class Waiter(Row):
     job: int = 0  # the look-back that does so
     late: bool = False  # its time-out is over, and it is decided when the look-back ends
     best: Found | None = None  # the earliest match so far, until then
+    confirm: bool = False  # its home is to be told when nothing was found of what came before
 
 
 class Register(Row, tag_field="t", tag=30):
@@ -87,7 +88,10 @@ class Withdraw(Row, tag_field="t", tag=31):
 
 
 class WaitAnswer(Row, tag_field="t", tag=32):
-    """What was decided: an event, a signal's JSON, a failure; nothing of these is a time-out."""
+    """What was decided: an event, a signal's JSON, a failure; nothing of these is a time-out.
+
+    `clear` decides nothing: no event has come so far.
+    """
 
     run_id: str
     step: bytes
@@ -96,6 +100,7 @@ class WaitAnswer(Row, tag_field="t", tag=32):
     found: Found | None = None
     signal: bytes | None = None
     failure: Failure | None = None
+    clear: bool = False
 
 
 class ShapeKnown(Row, tag_field="t", tag=33):

@@ -60,6 +60,13 @@ def answer(turn: Turn, waiter: Waiter, found: Found | None = None, failure: Fail
     turn.command(waiter.home, told)
 
 
+def confirm(turn: Turn, waiter: Waiter) -> None:
+    """Tell the waiter's home that nothing has come so far, if it wants to know."""
+    if waiter.confirm:
+        told = WaitAnswer(waiter.run_id, waiter.step, waiter.index, waiter.n, clear=True)
+        turn.command(waiter.home, told)
+
+
 def settle(turn: Turn, shape: bytes, row: ShapeRow, key: bytes, waiter: Waiter, gone_ms: int) -> None:
     """Decide about a waiter for which everything before its registration is looked through by now."""
     if waiter.strict and waiter.from_ms < gone_ms:
@@ -75,6 +82,7 @@ def settle(turn: Turn, shape: bytes, row: ShapeRow, key: bytes, waiter: Waiter, 
         turn.state.waiting.undecided.delete(undecided_key(shape, waiter.job, key))
         waiter.looked = True
         turn.state.waiting.waiters.put(key, waiter)
+        confirm(turn, waiter)
 
 
 def _expired(waiter: Waiter, gone_ms: int) -> Failure:

@@ -10,7 +10,7 @@ from headrace.functions.correlation import shape_key
 from headrace.records.rows import Timer, TimerKind, timer_key
 from headrace.records.waits import Found, Register, Seen, ShapeRow, Waiter, Withdraw, waiter_key
 from headrace.routing.arriving import Arriving
-from headrace.routing.deciding import answer, earlier, matches, remove
+from headrace.routing.deciding import answer, confirm, earlier, matches, remove
 from headrace.routing.looking import is_told_of_all, put_off, start_look_back
 from headrace.routing.recent import recent_events, remember, trusted_since_ms
 from headrace.routing.shapes import use_shape
@@ -37,6 +37,7 @@ def register_waiter(turn: Turn, command: Register) -> None:
             answer(turn, waiter, best)
             return
         turn.state.waiting.waiters.put(key, waiter)
+        confirm(turn, waiter)
     else:
         waiter.best = best
         put_off(turn, shape, row, key, waiter)

@@ -66,6 +66,7 @@ def register(turn: Turn, run_id: str, step: bytes, run: Run, row: WaitRow, index
         row.asked_ms,
         row.strict,
         [] if row.purpose == Purpose.SIGNAL else _without(turn, run_id, run, row),
+        confirm=index in row.unconfirmed,
     )
     turn.command(partition_of_digest(placed.digest, turn.partitions), Register(placed.digest, waiter))
 

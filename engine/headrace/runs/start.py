@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from headrace.records.events import RESERVED_PREFIX
 from headrace.records.ids import entropy, ulid_tail, ulid_time
-from headrace.records.rows import KnownEvent, Run, Start
+from headrace.records.rows import KnownEvent, Phase, Run, Start
 from headrace.runs.cancel_on import watch_for_cancel
 from headrace.runs.queue import queue_run
 from headrace.runs.timeouts import begin_finish
@@ -54,8 +54,12 @@ def start_run(turn: Turn, start: Start) -> str:
     run = Run(start.function_id, turn.now_ms, start.events, quiet=start.quiet, replies=start.replies, locks=start.locks)
     run.place = start.place
     definition = turn.definition(start.function_id)
-    if definition is not None and definition.cancel_on:
-        watch_for_cancel(turn, run_id, run, definition.cancel_on)
+    if definition is not None and definition.cancel_on and watch_for_cancel(turn, run_id, run, definition.cancel_on):
+        run.slots = start.slots
+        run.phase = Phase.QUEUED
+        run.suspended = True  # `begin_run` follows, or its end
+        turn.state.runs.put(run_id.encode(), run)
+        return run_id
     if start.slots is not None:
         queue_run(turn, run_id, run, start.slots)
         return run_id
@@ -64,3 +68,16 @@ def start_run(turn: Turn, start: Start) -> str:
         begin_finish(turn, run_id, run, definition.timeouts)
     turn.execute(run_id)
     return run_id
+
+
+def begin_run(turn: Turn, run_id: str, run: Run) -> None:
+    """Let a run begin that was held until it was known that nothing has cancelled it."""
+    if run.slots is not None:
+        queue_run(turn, run_id, run, run.slots)
+        return
+    run.phase = Phase.EXECUTING
+    turn.state.runs.resume(run_id.encode(), run)
+    definition = turn.definition(run.function_id)
+    if definition is not None and definition.timeouts is not None:
+        begin_finish(turn, run_id, run, definition.timeouts)
+    turn.execute(run_id)

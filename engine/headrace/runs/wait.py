@@ -32,6 +32,7 @@ from headrace.runs.registering import (
     stored_of,
     withdraw,
 )
+from headrace.runs.start import begin_run
 from headrace.state import Turn
 
 SKEW_MS = 5_000  # a wait counts events from so long before it was asked: clocks of owners differ
@@ -130,7 +131,7 @@ def take_wait_answer(turn: Turn, answer: WaitAnswer) -> None:
     if placed.n != answer.n or not placed.open:
         return
     if answer.step == CANCEL_STEP:
-        _take_cancel_answer(turn, row, answer)
+        _take_cancel_answer(turn, run, row, answer)
         return
     step = turn.state.steps.get(answer.run_id.encode() + answer.step)
     if step is None or step.state != StepState.PENDING:
@@ -158,13 +159,19 @@ def take_wait_answer(turn: Turn, answer: WaitAnswer) -> None:
     _end(turn, answer.run_id, run, answer.step, step, value, answer.failure)
 
 
-def _take_cancel_answer(turn: Turn, row: WaitRow, answer: WaitAnswer) -> None:
-    row.registered[answer.index].open = False
-    turn.state.waiting.asked.put(wait_key(answer.run_id, CANCEL_STEP), row)
+def _take_cancel_answer(turn: Turn, run: Run, row: WaitRow, answer: WaitAnswer) -> None:
+    row.registered[answer.index].open = answer.clear
     if answer.found is not None:
+        turn.state.waiting.asked.put(wait_key(answer.run_id, CANCEL_STEP), row)
         event = answer.found.event
         reason = f"cancelled by the event {event.name} ({event.given_id or event.id})"
         cancel_run(turn, CancelRun(answer.run_id, reason))
+        return
+    held = bool(row.unconfirmed)
+    row.unconfirmed = [index for index in row.unconfirmed if index != answer.index]
+    turn.state.waiting.asked.put(wait_key(answer.run_id, CANCEL_STEP), row)
+    if held and not row.unconfirmed:
+        begin_run(turn, answer.run_id, run)
 
 
 def _end(
