@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headrace.records.definitions import EventTrigger
+from headrace.records.definitions import Batch, EventTrigger
 from tests.console.archives import fill, serve
 from tests.console.asgi import ask
 from tests.console.histories import NOW_MS, TOPICS, History
@@ -74,6 +74,16 @@ def test_what_is_held_waits_until_it_is_known_what_became_of_it(tmp_path: Path) 
         "shop-went": ("started", "run_started"),
         "shop-replaced": ("dropped", "debounce_replaced"),
     }
+
+
+def test_an_event_that_is_gathered_may_stand_in_a_batch(tmp_path: Path) -> None:
+    history = History()
+    history.function("shop-clicks", EventTrigger("click"), at_ms=NOW_MS - 900, batch=Batch(500, 10_000))
+    history.event("click", {}, NOW_MS - 100, id="c-1")
+    fill(tmp_path / "a.db", history.records)
+    found = reasons(tmp_path / "a.db", "c-1")["shop-clicks"]
+    assert (found["outcome"], found["code"]) == ("unknown", "batch_may_gather")
+    assert "once there are 500, or 10s after the first" in found["explanation"]
 
 
 def test_an_event_that_started_nothing_names_what_was_waited_for(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from headrace.console.event_queries import FoundEvent, FoundVerdict
 from headrace.console.function_queries import FoundFunction
 from headrace.console.moments import iso
+from headrace.expressions import format_duration
 from headrace.records.definitions import Definition, EventTrigger
 from headrace.records.rows import KnownEvent
 from headrace.routing.triggers import Routes, wildcards
@@ -91,6 +92,14 @@ def _reason(event: FoundEvent, found: FoundFunction, definition: Definition, now
             "function_changed_later",
             f"it waits for such events now, but was declared or changed at {iso(found.changed_ms)}, after this one",
             "send the event again",
+        )
+    if definition.batch is not None:
+        return Reason(
+            found.function_id,
+            "unknown",
+            "batch_may_gather",
+            f"it gathers such events: a run is started once there are {definition.batch.max_size}, or"
+            f" {format_duration(definition.batch.timeout_ms)} after the first; no run of this one is known here yet",
         )
     return Reason(
         found.function_id,

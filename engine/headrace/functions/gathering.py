@@ -19,7 +19,7 @@ from headrace.records import definitions
 
 BATCH_SIZE_MAX = 10_000
 BATCH_BYTES_MIN = 1_024
-BATCH_BYTES_MAX = 64 << 20
+BATCH_BYTES_MAX = 10 << 20
 
 
 @dataclass(frozen=True, slots=True)
