@@ -56,9 +56,8 @@ class PlantedInputs(Inputs):
             super().command(command)
             return
         self.planted[type(command)](self._turn, command)
-        local, self._turn.local = self._turn.local, []
-        for own in local:
-            self.command(own)
+        if self._turn.local:
+            self._apply_local()
 
 
 class Shop:

@@ -62,9 +62,7 @@ class Limits:
         """Compute the key that was declared first: where the run lives. None when no limit has a key."""
         return None if self._place is None else self._place.of(event, now_ms)
 
-    def gates(
-        self, event: KnownEvent, place: bytes | None, now_ms: int, partitions: int, home: int = -1
-    ) -> list[Gate]:
+    def gates(self, event: KnownEvent, place: bytes | None, now_ms: int, partitions: int, home: int = -1) -> list[Gate]:
         """List the gates of a run that this event starts, in the order in which it asks them.
 
         `home` is the partition of `place`, where that is known.

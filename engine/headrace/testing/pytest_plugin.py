@@ -1,7 +1,7 @@
 """The plugin of pytest, which finds it by itself: fixtures for tests of workflows.
 
-`headrace_app` runs an app on virtual time in memory and ends it with the test. `headrace_kafka` is the address of a real
-Kafka for the whole session (needs `pip install headrace[kafka]`).
+`headrace_app` runs an app on virtual time in memory and ends it with the test. `headrace_kafka` is the address of a
+real Kafka for the whole session (needs `pip install headrace[kafka]`).
 """
 
 from __future__ import annotations

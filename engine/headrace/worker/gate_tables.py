@@ -12,7 +12,7 @@ from typing import Any
 from headrace.adapters.seams import Store
 from headrace.functions.gates import GATE_BYTES
 from headrace.records import gate_rows as rows
-from headrace.worker.overlay import Rows, after_prefix
+from headrace.worker.overlay import MISSING, Rows, after_prefix
 from headrace.worker.queues import QueueRows
 
 
@@ -45,7 +45,9 @@ class ClaimRows(Rows[rows.SlotClaim]):
         return super().get(key) if key[:GATE_BYTES] in self._rows else None
 
     def put(self, key: bytes, value: rows.SlotClaim) -> None:
-        known = self.get(key)
+        known = self.cached.get(key, MISSING)
+        if known is MISSING:
+            known = self.get(key)
         had = known is not None and not known.queued
         if known is None:
             self._count(self._rows, key, 1)

@@ -168,8 +168,14 @@ class RunRows:
 
     def get(self, key: bytes) -> rows.Run | None:
         """Read a live run."""
-        run = self.active.get(key)
-        return self.suspended.get(key) if run is None else run
+        run = self.active.cached.get(key)
+        if run is None:
+            run = self.suspended.cached.get(key)  # before the store is asked for what stands in the other table
+            if run is None:
+                run = self.active.get(key)
+                if run is None:
+                    return self.suspended.get(key)
+        return run
 
     def put(self, key: bytes, value: rows.Run) -> None:
         """Write a run in the table where it stands."""
