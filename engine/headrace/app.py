@@ -36,7 +36,7 @@ from headrace.functions import (
 from headrace.functions.declare import check_id
 from headrace.functions.event import sent_events
 from headrace.functions.middleware import Middleware, read_middleware
-from headrace.functions.mistakes import nearest, place_of
+from headrace.functions.mistakes import COLLECTED, nearest, place_of
 from headrace.functions.reading import Duration
 from headrace.functions.shared import Shared
 
@@ -130,21 +130,26 @@ class App:
             )
 
         def declare(call: F) -> F:
-            declared = declare_function(self.id, id, call, options, self._shared)
-            for function in declared:
-                other = self._functions.get(function.id)
-                if other is not None:
-                    raise BadDeclaration(
-                        "function_id_twice",
-                        f"two functions have the full id {function.id!r}",
-                        why=f"the other one is at {other.place}; runs are kept under the full id",
-                        do="give one of them another id",
-                        where=function.place,
-                    )
-            self._functions.update((function.id, function) for function in declared)
+            try:
+                self._take(declare_function(self.id, id, call, options, self._shared))
+            except BadDeclaration as mistake:
+                COLLECTED.take(mistake)
             return call
 
         return declare
+
+    def _take(self, declared: list[Function]) -> None:
+        for function in declared:
+            other = self._functions.get(function.id)
+            if other is not None:
+                raise BadDeclaration(
+                    "function_id_twice",
+                    f"two functions have the full id {function.id!r}",
+                    why=f"the other one is at {other.place}; runs are kept under the full id",
+                    do="give one of them another id",
+                    where=function.place,
+                )
+        self._functions.update((function.id, function) for function in declared)
 
     def event(self, name: str, model: Any, *, policy: str = "reject") -> None:
         """Declare what the data of an event is: a pydantic model, a dataclass or a TypedDict.

@@ -13,6 +13,31 @@ from headrace.errors import BadDeclaration
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
+class Collected:
+    """The mistakes of declarations, while somebody wants to hear of all of them and not of the first alone."""
+
+    def __init__(self) -> None:
+        self._mistakes: list[BadDeclaration] | None = None
+
+    def begin(self) -> list[BadDeclaration]:
+        """Collect from now on; give the list that grows."""
+        self._mistakes = []
+        return self._mistakes
+
+    def end(self) -> None:
+        """Collect no more: mistakes are raised again."""
+        self._mistakes = None
+
+    def take(self, mistake: BadDeclaration) -> None:
+        """Note a mistake, or raise it where nobody collects."""
+        if self._mistakes is None:
+            raise mistake
+        self._mistakes.append(mistake)
+
+
+COLLECTED = Collected()
+
+
 def place_of(function: Callable[..., Any]) -> str:
     """Name the place of a callable as "file:line" (its first decorator's line), or "" for one that has no source."""
     try:
