@@ -119,8 +119,8 @@ def _suspend_releases_and_does_not_note_it(turn: OpenTurn, command: Suspended) -
 BUGS: list[tuple[type, Callable[[OpenTurn, Any], None], dict[str, bool]]] = [
     (Release, _release_leaves_the_queue_alone, {}),
     (Release, _release_of_any_time, {"twice": True}),
-    (Granted, _grant_of_any_time, {}),
-    (Granted, _grant_that_gives_back_what_is_void, {}),
+    (Granted, _grant_of_any_time, {"twice": True}),
+    (Granted, _grant_that_gives_back_what_is_void, {"twice": True}),
     (Acquire, _acquire_overtakes_the_queue, {}),
     (Acquire, _acquire_by_arrival_backwards, {}),
     (CancelRun, _cancel_forgets_what_it_has_only_asked_for, {}),

@@ -13,11 +13,13 @@ from tests.simulation.test_scenarios import (
     test_a_cancellation_in_the_log_beats_a_timer_that_became_due_while_nobody_ran as cancelled_while_down,
 )
 from tests.worker.test_overlay import one_row_travels
+from tests.worker.test_restore import restored_after_a_stop_in_the_middle_of_a_commit
 
 SEEDS_MAX = 80
 # What random worlds come upon too seldom is found by a story of its own.
 STORIES: dict[str, Callable[[], None]] = {
     "a row whose bytes are the same is taken for the same write": lambda: one_row_travels("xdxhfhf", 0),
+    "a stored position is that of a chunk": restored_after_a_stop_in_the_middle_of_a_commit,
     "timers fire before what stood in the log at the claim is applied": cancelled_while_down,
 }
 

@@ -309,6 +309,26 @@ def test_a_commit_whose_last_chunk_is_missing_is_not_applied(log: Log) -> None:
     assert log.restore.follower.position == 3
 
 
+def restored_after_a_stop_in_the_middle_of_a_commit() -> None:
+    log = Log()
+    try:
+        log.claims()
+        log.commit((b"a", b"first half"), final=False)
+        log.run()
+        assert log.restore is not None
+        assert log.restore.store is not None
+        log.restore.close()
+        log.restore.store.close()
+        log.commit((b"b", b"second half"))
+        assert log.run() == {b"a": b"first half", b"b": b"second half"}
+    finally:
+        log.loop.close()
+
+
+def test_a_restore_that_stopped_in_the_middle_of_a_commit_begins_before_it() -> None:
+    restored_after_a_stop_in_the_middle_of_a_commit()
+
+
 def test_following_goes_on_in_the_middle_of_a_commit(log: Log) -> None:
     log.claims()
     log.commit((b"a", b"first half"), final=False)

@@ -94,7 +94,7 @@ class _Body:
     def review(self, node: _Def) -> None:
         calls = [(call, verb) for call in ast.walk(node) if isinstance(call, ast.Call) and (verb := self._verb(call))]
         callables = [one for call, verb in calls if (one := _callable_of(call, verb)) is not None]
-        bodies = {id(body) for one in callables if (body := self._body_of(one)) is not None}
+        bodies = [body for one in callables if (body := self._body_of(one)) is not None]
         for call, verb in calls:
             self._nested(call, verb)
         for outside in _outside(node, bodies):
@@ -224,10 +224,10 @@ class _Body:
                 self._review.function(function, name, "")
 
 
-def _outside(node: ast.AST, bodies: set[int]) -> Iterator[ast.AST]:
+def _outside(node: ast.AST, bodies: list[ast.AST]) -> Iterator[ast.AST]:
     """Go through what is done when the code is replayed: everything but steps' callables, and functions not called."""
     for child in ast.iter_child_nodes(node):
-        if id(child) in bodies or isinstance(child, _Def | ast.Lambda | ast.ClassDef):
+        if child in bodies or isinstance(child, _Def | ast.Lambda | ast.ClassDef):
             continue
         if isinstance(node, _Def) and (child in node.decorator_list or child is node.args or child is node.returns):
             continue
