@@ -9,6 +9,9 @@ import importlib
 import pkgutil
 import warnings
 
+# pytest loads its plugin, so there is a pytest where that is imported.
+_NEEDS_PYTEST = frozenset({"headrace.testing.pytest_plugin"})
+
 
 def main() -> None:
     """Import every module, with the engine's own warnings as errors, declare an app with a function, and run it."""
@@ -17,7 +20,7 @@ def main() -> None:
 
     modules = [module.name for module in pkgutil.walk_packages(headrace.__path__, "headrace.")]
     for name in modules:
-        if not name.endswith("__main__"):
+        if not name.endswith("__main__") and name not in _NEEDS_PYTEST:
             importlib.import_module(name)
     for name in headrace.__all__:
         getattr(headrace, name)
