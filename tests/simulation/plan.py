@@ -8,6 +8,7 @@ from random import Random
 from headrace.adapters.memory_network import Faults
 from headrace.execution import Settings
 from headrace.worker.layout import Limits
+from tests.simulation.work import WORK
 
 # What may befall a world, beside the faults of single records and questions that the network draws.
 BLOWS = (
@@ -50,6 +51,7 @@ class Plan:
     evict_always: bool
     unflushed_max: int
     skew_ms: int
+    work: frozenset[str] = frozenset()  # what else is done there, see work.py
 
 
 def draw_plan(seed: int) -> Plan:
@@ -76,7 +78,13 @@ def draw_plan(seed: int) -> Plan:
         evict_always=draw.random() < 0.25,
         unflushed_max=draw.choice([0, 3, 20]),
         skew_ms=draw.choice([0, 500, 60_000]),
+        work=_draw_work(seed),
     )
+
+
+def _draw_work(seed: int) -> frozenset[str]:
+    draw = Random(f"work {seed}")
+    return frozenset(name for name in sorted(WORK) if draw.random() < 0.3)
 
 
 def _draw_faults(draw: Random) -> Faults:

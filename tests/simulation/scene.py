@@ -27,6 +27,7 @@ def scene(
     limits: Limits | None = None,
     live_max: int = 1_000,
     unflushed_max: int = 0,
+    work: str = "",
 ) -> Scene:
     """Set up a world without processes."""
     Violation.raised.clear()
@@ -44,6 +45,7 @@ def scene(
         evict_always=False,
         unflushed_max=unflushed_max,
         skew_ms=0,
+        work=frozenset([work] if work else []),
     )
     return Scene(plan)
 

@@ -30,6 +30,7 @@ from tests.simulation.seams import (
 )
 from tests.simulation.trace import Trace
 from tests.simulation.watch import Landing, Watch
+from tests.simulation.work import WORK, Work
 from tests.simulation.workload import KEYS, Scribe, Scripts, Sent, event_value, make_functions
 
 REST_S_MAX = 240.0
@@ -72,6 +73,9 @@ class Simulation:
         self._scripts = Scripts(self.draw)
         self._repeatable: list[tuple[dict[str, Any], str, str | None]] = []
         self._make_checkers()
+        self.more_work: list[Work] = [WORK[name](self) for name in sorted(plan.work)]
+        for work in self.more_work:
+            self.functions.update(work.functions)
         self.blows = Blows(self)
 
     def _make_checkers(self) -> None:
@@ -190,6 +194,8 @@ class Simulation:
     def _schedule_events(self) -> None:
         for _ in range(self.plan.events):
             self.world.loop.call_later(self.draw.random() * self.plan.seconds * 0.9, self._send)
+        for work in self.more_work:
+            work.schedule()
 
     def _send(self) -> None:
         draw = self.draw
@@ -262,13 +268,17 @@ class Simulation:
             self.pass_time(_LOOK_S)
             if not self.alive():  # the last one was about to leave
                 self.start("n0")
-            unrest = self.liveness.unrest()
+            unrest = self.unrest()
             if not unrest and self.world.settled():
                 return
             if self.world.loop.time() > until - REST_S_MAX * 0.9:
                 self._cancel_long_runs()
         ready = {member.name: member.ready() for member in self.alive()}
         raise Violation(f"liveness: no rest after {REST_S_MAX} s: {unrest}; {ready}; {self.world.told()[-8:]}")
+
+    def unrest(self) -> str:
+        """Say what is still to be done, or ""."""
+        return self.liveness.unrest() or next(filter(None, (work.unrest() for work in self.more_work)), "")
 
     def _cancel_long_runs(self) -> None:
         """What would sleep for a month is ended from the console."""
@@ -290,7 +300,10 @@ class Simulation:
         self.commands.finish()
         expected = self.inputs.finish(self.sent, self.runs)
         expected.update(self.published.finish(self.plan.partitions))
-        self.liveness.finish(expected, self.sent, self.cancelled)
+        others = set[str]().union(*(work.run_ids() for work in self.more_work))
+        self.liveness.finish(expected, self.sent, self.cancelled, others)
+        for work in self.more_work:
+            work.finish()
 
     def _judge_adverts(self) -> None:
         """After a while, every node tells the same of the whole cluster, and the truth."""
@@ -316,8 +329,8 @@ class Simulation:
                 break
         if not self.world.settled() or self.stores.looks < looks + self.plan.partitions:
             raise Violation(f"I7: nothing can be restored: {member.ready()}, {self.world.told()[-5:]}")
-        if self.liveness.unrest():
-            raise Violation(f"I7: the restored world is not at rest: {self.liveness.unrest()}")
+        if self.unrest():
+            raise Violation(f"I7: the restored world is not at rest: {self.unrest()}")
 
 
 def replay_command(seed: int) -> str:
