@@ -97,7 +97,8 @@ class Simulation:
         self.scribe.on_attempt.append(self.steps.attempted)
         self.scribe.struck = self.struck
         self.scribe.on_value.append(self.results.saw)
-        for topic in (topics.events, topics.commands, topics.history, topics.dead, topics.snapshots):
+        followed = (topics.events, topics.commands, topics.history, topics.dead, topics.snapshots, topics.functions)
+        for topic in followed:
             for partition in cluster.topics[topic].partitions:
                 partition.followers.append(Landing(partition, partial(self._landed, topic)))
 
@@ -278,7 +279,8 @@ class Simulation:
 
     def unrest(self) -> str:
         """Say what is still to be done, or ""."""
-        return self.liveness.unrest() or next(filter(None, (work.unrest() for work in self.more_work)), "")
+        found = [self.liveness.unrest(), *(work.unrest() for work in self.more_work)]  # each of them is asked
+        return next(filter(None, found), "")
 
     def _cancel_long_runs(self) -> None:
         """What would sleep for a month is ended from the console."""
