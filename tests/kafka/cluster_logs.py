@@ -142,6 +142,15 @@ class Claimed:
 
 
 @dataclass
+class Written:
+    """What one commit did to rows of the tables that were asked for; None where it deleted one."""
+
+    partition: int
+    at_ms: int
+    rows: list[tuple[bytes, bytes | None]]
+
+
+@dataclass
 class Changelog:
     """What the changelog says: claims, commits that count, how many records do not, and the rows that result."""
 
@@ -149,6 +158,7 @@ class Changelog:
     commits: list[Commit] = field(default_factory=list)
     refused: list[tuple[int, int, int]] = field(default_factory=list)  # partition, offset, at_ms
     rows: dict[int, dict[bytes, bytes]] = field(default_factory=dict)
+    written: list[Written] = field(default_factory=list)  # of the tables that were asked for, in order
 
     def commits_of(self, partition: int) -> list[Commit]:
         """List one partition's commits."""
@@ -160,8 +170,8 @@ class Changelog:
         return max((b - a for a, b in itertools.pairwise(times)), default=0)
 
 
-def read_changelog(bootstrap: str, prefix: str) -> Changelog:
-    """Read the whole changelog; it must not have been trimmed."""
+def read_changelog(bootstrap: str, prefix: str, tables: bytes = b"") -> Changelog:
+    """Read the whole changelog, which must not have been trimmed; `tables` are those whose every change is kept."""
     log = TopicLog(bootstrap, f"{prefix}.changelog")
     by_partition: dict[int, list[Message]] = {}
     try:
@@ -172,11 +182,11 @@ def read_changelog(bootstrap: str, prefix: str) -> Changelog:
     found = Changelog()
     for partition, messages in sorted(by_partition.items()):
         assert messages[0].offset() == 0, f"the changelog of partition {partition} was trimmed"
-        _judge(partition, messages, found)
+        _judge(partition, messages, found, tables)
     return found
 
 
-def _judge(partition: int, messages: Iterable[Message], found: Changelog) -> None:
+def _judge(partition: int, messages: Iterable[Message], found: Changelog, tables: bytes) -> None:
     """Apply the rule: the latest claim, k one after the other, and the offset exactly claim + k."""
     rows = found.rows.setdefault(partition, {})
     claim: Claimed | None = None
@@ -199,12 +209,15 @@ def _judge(partition: int, messages: Iterable[Message], found: Changelog) -> Non
         if record[5]:
             first = offset - len(gathered) + 1
             found.commits.append(Commit(partition, first, claim.offset, claim.node, at_ms))
-            for chunk in gathered:
-                for key, value in chunk[6]:
-                    if value is None:
-                        rows.pop(key, None)
-                    else:
-                        rows[key] = value
+            changed = [row for chunk in gathered for row in chunk[6]]
+            for key, value in changed:
+                if value is None:
+                    rows.pop(key, None)
+                else:
+                    rows[key] = value
+            kept = [(key, value) for key, value in changed if key[0] in tables]
+            if kept:
+                found.written.append(Written(partition, at_ms, kept))
             gathered = []
 
 
