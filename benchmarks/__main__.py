@@ -14,6 +14,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -21,101 +22,74 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from benchmarks.measures import (
+    Figures,
+    batches,
+    keyed,
+    latency,
+    quantile,
+    restore,
+    sleepers,
+    sleeps,
+    throughput,
+    waits,
+    warm_up,
+)
 from benchmarks.node import BenchNode
 from headrace.adapters.embedded_kafka import EmbeddedKafka
 from headrace.version import __version__
 
 RESULTS = Path(__file__).parent / "results"
-Figures = dict[str, list[float]]
+GROUPS = ("throughput", "keyed", "batches", "latency", "sleeps", "waits", "sleepers", "restore")
 
 
-def quantile(values: list[float], share: float) -> float:
-    """Return the value below which this share of them lies."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+@dataclass(frozen=True)
+class Measurement:
+    """One thing to measure, so many times; `alone`: on a node of its own."""
+
+    group: str
+    measure: Callable[[], None]
+    repeats: int
+    alone: bool = False
 
 
-def warm_up(node: BenchNode) -> None:
-    """Run some of everything before anything counts."""
-    before = node.metric("runs_ended")
-    for event in ("bench/nothing", "bench/three"):
-        node.produce(event, 3_000).wait()
-    while node.metric("runs_ended") - before < 6_000:
-        time.sleep(0.1)
+@dataclass(frozen=True)
+class Bench:
+    """All measurements, at a scale."""
 
+    bootstrap: str
+    folder: Path
+    scale: float
+    repeats: int
+    figures: Figures
 
-def throughput(node: BenchNode, event: str, count: int, label: str, figures: Figures) -> None:
-    """Send `count` events as fast as possible and measure until every run has ended."""
-    before = node.metric("runs_ended")
-    producer = node.produce(event, count)
-    while node.metric("runs_ended") == before:
-        time.sleep(0.02)
-    start, cpu = time.monotonic(), node.cpu_s()
-    first = node.metric("runs_ended")
-    rss = 0.0
-    while True:
-        done = node.metric("runs_ended") - before
-        rss = max(rss, node.rss_mb())
-        if done >= count:
-            break
-        time.sleep(0.1)
-    took = time.monotonic() - start
-    ran = count - (first - before)
-    producer.wait()
-    figures.setdefault(f"{label}: runs/s", []).append(ran / took)
-    figures.setdefault(f"{label}: CPU µs per run", []).append((node.cpu_s() - cpu) / ran * 1e6)
-    figures.setdefault("RSS of the node under load, MB", []).append(rss)
+    def measurements(self, node: BenchNode) -> list[Measurement]:
+        """List what is measured, in this order: those on a node of their own come last."""
+        figures, count = self.figures, self._count
+        shared: list[tuple[str, Callable[[], None]]] = [
+            ("throughput", lambda: throughput(node, "bench/nothing", count(150_000), "step-less", figures)),
+            ("throughput", lambda: throughput(node, "bench/three", count(50_000), "three steps", figures)),
+            ("keyed", lambda: keyed(node, count(50_000), figures)),
+            ("batches", lambda: batches(node, "bench/click", count(1_000_000), "partitioned batches", figures)),
+            ("batches", lambda: batches(node, "bench/click-together", count(400_000), "batches", figures)),
+            ("latency", lambda: latency(node, max(int(20 * self.scale), 5), figures)),
+            ("sleeps", lambda: sleeps(node, count(10_000), figures)),
+            ("waits", lambda: waits(node, count(100_000), figures)),
+        ]
+        return [
+            *(Measurement(group, measure, self.repeats) for group, measure in shared),
+            Measurement("sleepers", lambda: self._sleepers(count(1_000_000)), 1, alone=True),
+            Measurement("restore", lambda: self._restore(count(200_000)), 1, alone=True),
+        ]
 
+    def _count(self, usual: int) -> int:
+        return max(int(usual * self.scale), 100)
 
-def latency(node: BenchNode, seconds: int, figures: Figures) -> None:
-    """Send 50 events a second; the functions take the times."""
-    node.dump()
-    node.produce("bench/timed", 50 * seconds, 50).wait()
-    time.sleep(1)
-    times = node.dump()
-    if len(times["start"]) != 50 * seconds:
-        raise SystemExit(f"{len(times['start'])} runs took their time, {50 * seconds} events were sent")
-    for what, label in (("start", "event to start at 50/s"), ("completed", "event to third step at 50/s")):
-        figures.setdefault(f"{label}: p50 ms", []).append(quantile(times[what], 0.5))
-        figures.setdefault(f"{label}: p99 ms", []).append(quantile(times[what], 0.99))
+    def _sleepers(self, count: int) -> None:
+        sleepers(self.bootstrap, self.folder / "sleepers", count, self.figures)
 
-
-def sleeps(node: BenchNode, count: int, figures: Figures) -> None:
-    """Start many sleeps of five seconds at once, and see how late they end."""
-    node.dump()
-    before = node.metric("runs_ended")
-    node.produce("bench/sleep", count).wait()
-    while node.metric("runs_ended") - before < count:
-        time.sleep(0.2)
-    late = node.dump()["late"]
-    figures.setdefault(f"{count} sleeps of 5 s, late: p50 ms", []).append(quantile(late, 0.5))
-    figures.setdefault(f"{count} sleeps of 5 s, late: p99 ms", []).append(quantile(late, 0.99))
-
-
-def restore(bootstrap: str, folder: Path, count: int, repeats: int, figures: Figures) -> None:
-    """Fill one partition with sleeping runs, then start the node again, with its disk and without."""
-    node = BenchNode(bootstrap, "restored", 1, folder)
-    atexit.register(node.end)
-    node.start()
-    node.produce("bench/long-sleep", count).wait()
-    while node.metric("runs_started") < count:
-        time.sleep(0.2)
-    settled, commits = time.monotonic(), node.metric("commits")
-    while time.monotonic() < settled + 2:  # until the last of them is suspended
-        time.sleep(0.5)
-        if node.metric("commits") > commits + 5:
-            settled, commits = time.monotonic(), node.metric("commits")
-    for _ in range(repeats):
-        node.kill()
-        figures.setdefault(f"restart after kill -9, {count} sleeping runs, disk kept: s to ready", []).append(
-            node.start()
-        )
-        node.kill()
-        node.lose_disk()
-        figures.setdefault(f"restart after kill -9, {count} sleeping runs, disk lost: s to ready", []).append(
-            node.start()
-        )
-    node.stop()
+    def _restore(self, count: int) -> None:
+        restore(self.bootstrap, self.folder / "restored", count, self.repeats, self.figures)
 
 
 def facts() -> dict[str, object]:
@@ -148,48 +122,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--repeats", type=int, default=3, help="runs of each measurement (default 3)")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the usual numbers of events (default 1.0)")
-    parser.add_argument("--only", default="", help="throughput, latency, sleeps or restore (default: all)")
+    parser.add_argument("--only", default="", help=f"{', '.join(GROUPS)} (default: all)")
     parser.add_argument("--partitions", type=int, default=4, help="partitions of the cluster (default 4)")
     options = parser.parse_args()
+    if options.only not in ("", *GROUPS):
+        parser.error(f"--only is {options.only!r}; it can be {', '.join(GROUPS)}")
     console = Console()
     figures: Figures = {}
-    number = lambda usual: max(int(usual * options.scale), 100)  # noqa: E731
     with (
         tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder,
         EmbeddedKafka(Path(folder) / "kafka") as kafka,
     ):
+        bench = Bench(kafka.bootstrap, Path(folder), options.scale, options.repeats, figures)
         node = BenchNode(kafka.bootstrap, "bench", options.partitions, Path(folder) / "node")
         atexit.register(node.end)
-        node.start()
-        steps: list[tuple[str, str, Callable[[], None]]] = [
-            (
-                "throughput",
-                "step-less runs",
-                lambda: throughput(node, "bench/nothing", number(150_000), "step-less", figures),
-            ),
-            (
-                "throughput",
-                "three-step runs",
-                lambda: throughput(node, "bench/three", number(50_000), "three steps", figures),
-            ),
-            ("latency", "latency at 50/s", lambda: latency(node, max(int(20 * options.scale), 5), figures)),
-            ("sleeps", "sleeps", lambda: sleeps(node, number(10_000), figures)),
-        ]
-        wanted = [step for step in steps if options.only in ("", step[0])]
+        measurements = [one for one in bench.measurements(node) if options.only in ("", one.group)]
         columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
         with Progress(*columns, console=console, transient=True) as progress:
-            task = progress.add_task("warming up", total=len(wanted) * options.repeats + 1)
+            task = progress.add_task("warming up", total=sum(one.repeats for one in measurements) + 1)
+            node.start()
             warm_up(node)
             progress.advance(task)
-            for _, title, measure in wanted:
-                for _ in range(options.repeats):
-                    progress.update(task, description=title)
-                    measure()
+            for one in measurements:
+                if one.alone:
+                    node.stop()
+                for _ in range(one.repeats):
+                    progress.update(task, description=one.group)
+                    one.measure()
                     progress.advance(task)
             node.stop()
-            if options.only in ("", "restore"):
-                progress.update(task, description="restore")
-                restore(kafka.bootstrap, Path(folder) / "restored", number(200_000), options.repeats, figures)
     show(figures, console)
     RESULTS.mkdir(exist_ok=True)
     place = RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}.json"

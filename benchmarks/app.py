@@ -11,10 +11,10 @@ import os
 import time
 from pathlib import Path
 
-from headrace import App, Context
+from headrace import App, Batch, Concurrency, Context
 
 app = App("bench")
-times_ms: dict[str, list[float]] = {"start": [], "completed": [], "late": []}
+times_ms: dict[str, list[float]] = {"start": [], "completed": [], "late": [], "matched": [], "batches": []}
 
 
 def _since(ctx: Context) -> float:
@@ -69,6 +69,36 @@ async def sleeper(ctx: Context) -> None:
 async def long_sleeper(ctx: Context) -> None:
     """Sleep for longer than any benchmark."""
     await ctx.step.sleep("night", "7d")
+
+
+def _take_batch(ctx: Context) -> None:
+    times_ms["batches"] += [time.time() * 1000, len(ctx.events)]
+
+
+@app.function("clicks", trigger="bench/click", batch=Batch(1_000, "1s", partitioned=True))
+async def clicks(ctx: Context) -> None:
+    """Take a thousand events at once, gathered partition by partition, and note when and how many."""
+    _take_batch(ctx)
+
+
+@app.function("clicks-together", trigger="bench/click-together", batch=Batch(1_000, "1s"))
+async def clicks_together(ctx: Context) -> None:
+    """Take a thousand events at once, gathered in one place, and note when and how many."""
+    _take_batch(ctx)
+
+
+@app.function("keyed", trigger="bench/keyed", concurrency=Concurrency(1, key="event.data.customer"))
+async def keyed(ctx: Context) -> None:
+    """Run without a step, one at a time for each customer."""
+
+
+@app.function("waiter", trigger="bench/wait")
+async def waiter(ctx: Context) -> bool:
+    """Wait for the answer with the same number."""
+    answered = await ctx.step.wait_for_event("answer", "bench/answer", match="data.number", timeout="1d")
+    if answered.event is not None and "sent_ms" in answered.event.data:
+        times_ms["matched"].append(time.time() * 1000 - float(answered.event.data["sent_ms"]))
+    return bool(answered)
 
 
 @app.function("dump", trigger="bench/dump")

@@ -72,6 +72,14 @@ class BenchNode:
                     return float(value)
         raise SystemExit(f"/metrics has no headrace_{name}")
 
+    def settle(self) -> None:
+        """Wait until it has committed nearly nothing for two seconds: the last of its runs is suspended."""
+        settled, commits = time.monotonic(), self.metric("commits")
+        while time.monotonic() < settled + 2:
+            time.sleep(0.5)
+            if self.metric("commits") > commits + 5:
+                settled, commits = time.monotonic(), self.metric("commits")
+
     def json(self, path: str) -> dict[str, object]:
         """Ask its API."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
