@@ -7,8 +7,7 @@ Rules: nothing here decides anything about a run: the node, its machines and the
        functions; nothing sleeps, time is virtual.
 
 How the parts fit: a `World` is a cluster in memory; each `Member` of it is a process with the engine's own `Node` on
-adapters in memory; `TestApp` is what `app.test()` gives, a world with one
-member.
+adapters in memory; `TestApp` is what `app.test()` gives, a world with one member.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ if TYPE_CHECKING:
     from headrace.testing.kit import TestApp
     from headrace.testing.member import Member
     from headrace.testing.stubs import Stub
-    from headrace.testing.views import RunView, StepView
+    from headrace.testing.views import RunView, StepView, Verdict
     from headrace.testing.world import World
 
-__all__ = ["Member", "RunView", "StepView", "Stub", "TestApp", "World"]
+__all__ = ["Member", "RunView", "StepView", "Stub", "TestApp", "Verdict", "World"]
 
 _HOMES = {
     "Member": "headrace.testing.member",
@@ -30,6 +29,7 @@ _HOMES = {
     "StepView": "headrace.testing.views",
     "Stub": "headrace.testing.stubs",
     "TestApp": "headrace.testing.kit",
+    "Verdict": "headrace.testing.views",
     "World": "headrace.testing.world",
 }
 

@@ -14,12 +14,17 @@ from headrace.adapters.memory_store import MemoryStores
 from headrace.errors import BadRequest
 from headrace.expressions import parse_duration_ms
 from headrace.functions import Event, Function, check_injected, event_json, event_of
+from headrace.functions.correlation import partition_of_digest, signal_digest
+from headrace.records.commands import CancelRun, Travelling
 from headrace.records.events import HEADER_ID
-from headrace.records.ids import derive_ulid, partition_of
-from headrace.records.rows import KnownEvent
+from headrace.records.ids import derive_ulid, entropy, partition_of
+from headrace.records.invoked import invoked_event
+from headrace.records.rows import KnownEvent, Start
+from headrace.records.waits import NOBODY_WAITS, SendSignal
+from headrace.runs import run_id_of
 from headrace.testing.ledger import Ledger
 from headrace.testing.stubs import Stub, Stubs
-from headrace.testing.views import RunView
+from headrace.testing.views import RunView, Verdict
 from headrace.testing.world import World
 from headrace.worker.layout import Limits
 
@@ -145,10 +150,30 @@ class TestApp:
 
     def cancel(self, run: RunView, reason: str = "cancelled by the test") -> None:
         """Cancel a run, as the console does."""
-        written: list[bool] = []
-        self.member.node.cancel(run.id, run.partition, reason, written.append)
-        self.world.wait(lambda: bool(written), what="the command")
-        self.world.advance(0)
+        self._order(run.partition, CancelRun(run.id, reason))
+
+    def signal(self, name: str, data: Any = None) -> RunView:
+        """Send a signal, as `POST /v1/signals` does; gives the run that goes on. LookupError if none waits for it."""
+        self._sent += 1
+        signal_id = derive_ulid(self.now_ms, b"signal\0%d" % self._sent)
+        target = partition_of_digest(signal_digest(name), _PARTITIONS)
+        self._order(target, SendSignal(signal_id, name, msgspec.json.encode(data)))
+        (verdict,) = self._ledger.verdicts(signal_id)
+        if verdict.status == NOBODY_WAITS:
+            raise LookupError(f"{verdict.explanation}; runs so far: {self.runs or 'none'}")
+        return self._ledger.view(verdict.run_id)
+
+    def invoke(self, function: str, data: Mapping[str, Any] | None = None) -> RunView:
+        """Start a run of a function, by its full id or its own, whatever its triggers say; as `headrace invoke`."""
+        full = [known for known in self._functions() if known in self._full(function)]
+        if not full:
+            raise LookupError(f"no function {function!r}; functions: {sorted(self._functions())}")
+        self._sent += 1
+        event_id = derive_ulid(self.now_ms, b"invoked\0%d" % self._sent)
+        event = invoked_event(event_id, msgspec.json.encode(data or {}), {"fn_id": full[0]}, self.now_ms)
+        run_id = run_id_of(entropy(event_id.encode()), full[0], self.now_ms)
+        self._order(partition_of(run_id.encode(), _PARTITIONS), Start(full[0], run_id, [event], self.now_ms))
+        return self._ledger.view(run_id)
 
     def stub(self, step_id: str, instead: Any, *, function: str = "") -> Stub:
         """Do something else in place of a step's callable, from now on: `t.stub("charge", {"paid": True})`.
@@ -167,7 +192,7 @@ class TestApp:
 
     def runs_of(self, function: str) -> list[RunView]:
         """List the runs of a function, the oldest first; by its full id ("shop-process-order") or its own."""
-        full = {function, *(f"{app.id}-{function}" for app in self._apps)}
+        full = self._full(function)
         return [run for run in self._ledger.runs() if run.function_id in full]
 
     def run_of(self, function: str) -> RunView:
@@ -185,6 +210,13 @@ class TestApp:
         """Every run, the oldest first."""
         return self._ledger.runs()
 
+    def verdicts(self, event_id: str) -> list[Verdict]:
+        """List what stages have decided about an event that `send` gave this id: dropped (and by which limit), or held.
+
+        `[(function, code)]` is enough for most tests: `t.verdicts(event_id)[0].code == "rate_limited"`.
+        """
+        return [Verdict(v.function_id, v.code or v.status, v.explanation) for v in self._ledger.verdicts(event_id)]
+
     def events(self, name: str = "") -> list[Event]:
         """List the events on the events topic, sent and published ones, or those of one name; unreadable ones not."""
         return [event for event in self._events() if name in ("", event.name)]
@@ -200,6 +232,15 @@ class TestApp:
     def member(self) -> Any:
         """The process that is alive."""
         return self.world.members["kit"]
+
+    def _full(self, function: str) -> set[str]:
+        return {function, *(f"{app.id}-{function}" for app in self._apps)}
+
+    def _order(self, partition: int, command: Travelling) -> None:
+        written: list[bool] = []
+        self.member.node.order(partition, command, written.append)
+        self.world.wait(lambda: bool(written), what="the command")
+        self._pass(0)
 
     def _check(self, json: bytes) -> None:
         fields = msgspec.json.decode(json, type=dict[str, Any])

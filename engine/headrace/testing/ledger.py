@@ -17,7 +17,7 @@ class Ledger:
         self._records: dict[str, dict[tuple[int, int], Lifecycle]] = {}  # by run id, then by (partition, seq)
         self._told: dict[str, Told] = {}
         self._seen: dict[str, int] = {}  # by run id: how many were seen before
-        self.verdicts: list[Lifecycle] = []
+        self._verdicts: dict[tuple[int, int], Lifecycle] = {}  # by (partition, seq), in the order of their coming
 
     def read(self) -> None:
         """Take in what has been written since."""
@@ -29,15 +29,24 @@ class Ledger:
                     self._take(decode_lifecycle(record.value or b""))
 
     def _take(self, record: Lifecycle) -> None:
-        known = self._records.setdefault(record.run_id, {})
         place = (record.partition, record.seq)
+        if record.kind == "EventVerdict":
+            # It may name a run, and is none of its lifecycle: the partition that decided is often another one.
+            self._verdicts.setdefault(place, record)
+            return
+        known = self._records.setdefault(record.run_id, {})
         if place in known:
             return
         known[place] = record
         self._told.pop(record.run_id, None)
         self._seen.setdefault(record.run_id, len(self._seen))
-        if record.kind == "EventVerdict":
-            self.verdicts.append(record)
+
+    def verdicts(self, event_id: str) -> list[Lifecycle]:
+        """List what stages have decided about an event, in the order of their deciding."""
+        self.read()
+        return sorted(
+            (v for v in self._verdicts.values() if event_id in v.event_ids), key=lambda verdict: verdict.at_ms
+        )
 
     def records(self, run_id: str) -> list[Lifecycle]:
         """List the lifecycle of one run, in order."""

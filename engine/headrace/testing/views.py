@@ -21,12 +21,20 @@ class Mistake(NamedTuple):
         return f"{self.name}: {self.message}"
 
 
+class Verdict(NamedTuple):
+    """What a stage has decided about an event: `code` names it ("rate_limited"), `explanation` is a sentence."""
+
+    function_id: str
+    code: str
+    explanation: str
+
+
 @dataclass
 class StepView:
     """One step. `status` is Running, Completed, Failed or Cancelled; `attempts` counts those that have ended."""
 
     id: str  # as the code gave it; from the second occurrence on with ":1", ":2", …
-    op: str
+    op: str  # run, sleep, wait, signal, invoke, send_event or state
     status: str = "Running"
     attempts: int = 0
     output: Any = None
@@ -77,7 +85,7 @@ class RunView:
 
     @property
     def phase(self) -> str:
-        """What a running one does: executing, sleeping, backing_off, no_code; "" once it has ended."""
+        """What a running one does: queued, executing, sleeping, waiting, backing_off, parked, no_code; "" once over."""
         return self._told().phase
 
     @property
