@@ -112,6 +112,21 @@ def test_strange_records_of_the_clusters_own_topics_are_told_and_passed_over(top
         assert world.codes(expected)
 
 
+def test_what_a_node_declares_after_a_reload_is_not_taken_back_by_its_own_start() -> None:
+    with scene() as world:
+        topics, cluster = world.world.topics, world.world.cluster
+        cluster.freeze(topics.functions, 0, 3.0)
+        member = world.start("n0")  # which cannot read the topic yet
+        world.pass_time(1.0)
+        world.functions.pop("sim-odd")
+        member.reload(world.functions, lambda: None)
+        world.until(world.world.settled)
+        world.pass_time(1.0)
+        last = {record.key: record.value for record in cluster.records(topics.functions, 0)}
+        assert last.get(b"sim-odd") is None
+        world.send("plain", n=2)
+
+
 def test_definitions_that_expire_under_the_reader_are_read_again() -> None:
     with scene(faults=Faults(delay_ms=(20.0, 20.0))) as world:
         functions = world.world.topics.functions

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from headrace.adapters.seams import Record
 from headrace.records.broadcasts import broadcast_key, split_broadcast_key
 from headrace.records.commands import Broadcast
@@ -36,12 +38,14 @@ class Topic:
         self.take([Record("f", 0, o, 0, key, value, None) for o, (key, value) in enumerate(self.records)])
 
 
-def read_all(*records: tuple[bytes, bytes | None]) -> tuple[DefinitionsLog, list[tuple[int, Broadcast]], HandAppender]:
+def read_all(
+    *records: tuple[bytes, bytes | None], loop: HandLoop | None = None
+) -> tuple[DefinitionsLog, list[tuple[int, Broadcast]], HandAppender]:
     topic, seen, appender = Topic(), list[tuple[int, Broadcast]](), HandAppender()
     topic.records += records
     log = DefinitionsLog(
         "f",
-        HandLoop(),
+        loop or HandLoop(),
         topic,  # type: ignore[arg-type]
         topic,  # type: ignore[arg-type]
         appender,
@@ -79,6 +83,18 @@ def test_publishing_definitions_leaves_the_rest_alone() -> None:
     log, _, appender = read_all((b"shop-order", encode_definition(SHOP)), (SETTING, b"red"))
     log.publish(["shop"], {}, lambda: None, remove=True)
     assert [(record.key, record.value) for record in appender.sent[0].batch] == [(b"shop-order", None)]
+
+
+def test_what_failed_to_be_declared_gives_way_to_what_was_declared_since() -> None:
+    loop = HandLoop()
+    log, _, appender = read_all(loop=loop)
+    log.publish(["shop"], {"shop-order": SHOP}, lambda: None, remove=False)
+    newer = replace(SHOP, retries=7)
+    log.publish(["shop"], {"shop-order": newer}, lambda: None, remove=True)
+    appender.sent[0].report(0)
+    appender.sent[1].report(None)
+    loop.advance(1.0)
+    assert [sent.batch[0].value for sent in appender.sent[1:]] == [encode_definition(newer)] * 2
 
 
 def test_a_broadcast_becomes_part_of_the_state() -> None:

@@ -42,6 +42,7 @@ class DefinitionsLog:
         self._reading: Reading | None = None
         self._waiting: list[tuple[int, Callable[[], None]]] = []  # (offset to be reached, whom to call)
         self._closed = False
+        self._declared: tuple[set[str], Mapping[str, Definition], bool] = (set(), {}, False)  # what was said last
         self.position = 0
         self.known: dict[bytes, tuple[int, bytes | None]] = {}  # record key → (offset, value)
 
@@ -111,11 +112,16 @@ class DefinitionsLog:
     def publish(
         self, apps: Iterable[str], declared: Mapping[str, Definition], then: Callable[[], None], *, remove: bool
     ) -> None:
-        """Write what these apps declare; call once all of it is read back.
+        """Write what these apps declare; call once all of it is read back. What is declared later takes its place.
 
         `remove` what they declare no longer. A node that starts in the middle of a deploy must not: its code may be the
         old one, and what the new nodes have just declared would be gone.
         """
+        self._declared = set(apps), declared, remove
+        self._publish(then)
+
+    def _publish(self, then: Callable[[], None]) -> None:
+        apps, declared, remove = self._declared  # not what was declared when an earlier try failed
         batch: list[Outgoing] = []
         for function_id, definition in declared.items():
             value = encode_definition(definition)
@@ -123,7 +129,7 @@ class DefinitionsLog:
                 batch.append(Outgoing(self._topic, 0, function_id.encode(), value))
         for key, (_, known) in self.known.items():
             kind, function_id = split_broadcast_key(key)
-            if kind or known is None or function_id in declared or decode_definition(known).app not in set(apps):
+            if kind or known is None or function_id in declared or decode_definition(known).app not in apps:
                 continue
             if remove:
                 batch.append(Outgoing(self._topic, 0, key, None))
@@ -144,7 +150,7 @@ class DefinitionsLog:
                 self.catch_up(then)
                 return
             self._tell("functions_unwritable", f"{self._topic} does not take the definitions; trying again")
-            self._loop.call_later(_AGAIN_S, partial(self.publish, apps, declared, then, remove=remove))
+            self._loop.call_later(_AGAIN_S, partial(self._publish, then))
 
         self._appender.send(batch, reported)
 

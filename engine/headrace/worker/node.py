@@ -66,6 +66,7 @@ class Node:
         self.adverts = Adverts(topics.control, around.loop, around.reader, means.partitions, around.outbox, means.tell)
         self.owned: dict[int, Ownership] = {}
         self.joined = False
+        self._declared: tuple[list[str], Mapping[str, Definition], bool] = ([], {}, False)
         self.expelled_reason = ""
         self._advert_timer: Handle | None = None
         self._stopping = False
@@ -74,7 +75,7 @@ class Node:
 
     def start(self, apps: Iterable[str], declared: Mapping[str, Definition], *, remove: bool = False) -> None:
         """Publish what the apps declare, then join the group; `remove` what they declare no longer."""
-        apps = list(apps)
+        self._declared = list(apps), declared, remove
 
         def published() -> None:
             if not self._stopping:
@@ -82,12 +83,18 @@ class Node:
                 self._means.membership.join(self)
 
         self.adverts.start()
-        self.definitions.catch_up(lambda: self.definitions.publish(apps, declared, published, remove=remove))
+        self.definitions.catch_up(lambda: self._publish(published))
         self._advertise()
 
     def declare(self, apps: Iterable[str], declared: Mapping[str, Definition], then: Callable[[], None]) -> None:
         """Publish what changed apps declare now (a reload)."""
-        self.definitions.publish(list(apps), declared, then, remove=True)
+        self._declared = list(apps), declared, True
+        self._publish(then)
+
+    def _publish(self, then: Callable[[], None]) -> None:
+        # What is declared now: there may have been a reload while the topic was still being read at the start.
+        apps, declared, remove = self._declared
+        self.definitions.publish(apps, declared, then, remove=remove)
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Let every partition go in good order, leave the group, then call."""
