@@ -89,7 +89,7 @@ def check_leases(changelog: Changelog, named: Mapping[bytes, Gate], limits: Mapp
 
 def _is_slot(value: bytes | None) -> bool:
     """Tell whether a row of claims is a slot; one that waits says where it stands in the queue."""
-    return value is not None and not (msgspec.msgpack.decode(value) + [b""])[1]
+    return value is not None and not [*msgspec.msgpack.decode(value), b""][1]
 
 
 def spans_of(witnessed: Witnessed, died_ns: Mapping[int, int]) -> list[Span]:
