@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from headrace.adapters.memory_network import Faults
@@ -64,7 +64,7 @@ def draw_plan(seed: int) -> Plan:
     if draw.random() < 0.6:
         blows["crash_at_write"] = draw.choice([4, 12])
     partitions = draw.choice([1, 2, 3, 4])
-    return Plan(
+    plan = Plan(
         seed,
         partitions=partitions,
         events_partitions=partitions * draw.choice([1, 1, 2]),
@@ -78,13 +78,18 @@ def draw_plan(seed: int) -> Plan:
         evict_always=draw.random() < 0.25,
         unflushed_max=draw.choice([0, 3, 20]),
         skew_ms=draw.choice([0, 500, 60_000]),
-        work=_draw_work(seed),
     )
+    return _with_work(plan)
 
 
-def _draw_work(seed: int) -> frozenset[str]:
-    draw = Random(f"work {seed}")
-    return frozenset(name for name in sorted(WORK) if draw.random() < 0.3)
+def _with_work(plan: Plan) -> Plan:
+    draw = Random(f"work {plan.seed}")
+    work = frozenset(name for name in sorted(WORK) if draw.random() < 0.25)
+    if not work:
+        return plan
+    # Those who wait look back; that events are gone by then is a story of its own.
+    blows = {kind: times for kind, times in plan.blows.items() if kind != "retention" or "waits" not in work}
+    return replace(plan, work=work, events=min(plan.events, 15), blows=blows)
 
 
 def _draw_faults(draw: Random) -> Faults:
