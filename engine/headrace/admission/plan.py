@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from functools import lru_cache
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from headrace.records.definitions import Definition
 from headrace.records.ids import partition_of
@@ -53,24 +53,6 @@ class Stage(Protocol):
         ...
 
 
-@runtime_checkable
-class GatheringStage(Stage, Protocol):
-    """A stage that can take in an event without a start."""
-
-    def gather(self, turn: Turn, event: KnownEvent) -> bool:
-        """Take it in, if nothing else can become of it here; else False, and a start is made."""
-        ...
-
-
-@runtime_checkable
-class TracingStage(Stage, Protocol):
-    """A stage that has to know which way its starts go from there."""
-
-    def know_later(self, later: Sequence[Stage]) -> None:
-        """Take note of the stages behind it; called once."""
-        ...
-
-
 _known_partition = lru_cache(maxsize=16_384)(partition_of)
 
 
@@ -87,11 +69,13 @@ class Plan:
     def __init__(self, stages: Sequence[Stage]) -> None:
         self.stages = tuple(sorted(stages, key=lambda stage: stage.number))
         first = self.stages[0] if self.stages else None
-        # What takes in an event without a start, or None.
-        self.gather = first.gather if isinstance(first, GatheringStage) else None
+        # What a stage may have besides: `gather(turn, event)` takes in an event without a start, if nothing else can
+        # become of it here, and tells whether it did; `know_later(stages)` tells it which way its starts go from there.
+        self.gather: Callable[[Turn, KnownEvent], bool] | None = getattr(first, "gather", None)
         for index, stage in enumerate(self.stages):
-            if isinstance(stage, TracingStage):
-                stage.know_later(self.stages[index + 1 :])
+            know_later: Callable[[Sequence[Stage]], None] | None = getattr(stage, "know_later", None)
+            if know_later is not None:
+                know_later(self.stages[index + 1 :])
 
     def admit(self, turn: Turn, start: Start) -> bool:
         """Take a start as far as it gets here; True when it has passed everything, at its home."""

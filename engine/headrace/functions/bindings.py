@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -28,6 +29,7 @@ def event_bindings(event: KnownEvent) -> dict[str, Any]:
 _PLAIN_PATH = re.compile(r"event\.((?:data|user)(?:\.[A-Za-z_][A-Za-z_0-9]*)+)")
 
 
+@lru_cache(maxsize=4096)  # all functions are compiled anew whenever one of them changes
 def _text_reader(expression: str) -> Callable[[bytes], str] | None:
     """Make what reads the text at a plain path below `data` or `user` out of an event's JSON, and nothing else of it.
 
