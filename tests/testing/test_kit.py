@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -179,6 +180,22 @@ def test_a_month_passes_in_a_moment_and_code_that_waits_is_seen_waiting() -> Non
         assert (run.status, run.phase) == ("Running", "executing")
         t.advance("20d")
         assert run.output == "over"
+
+
+def test_years_of_sleep_cost_nothing() -> None:
+    app = App("a")
+
+    @app.function("sleepy", trigger="go")
+    async def sleepy(ctx: Context) -> str:
+        await ctx.step.sleep("nap", "1500d")
+        return "awake"
+
+    with app.test() as t:
+        t.send("go")
+        began = time.process_time()
+        t.advance("1500d")
+        assert t.run_of("sleepy").output == "awake"
+        assert time.process_time() - began < 3, "something looks at its watch every minute"
 
 
 def test_a_plain_function_runs_on_a_thread_and_waits_in_virtual_time() -> None:

@@ -31,7 +31,7 @@ from headrace.worker.layout import Limits
 _PARTITIONS = 2
 _DAY_MS = 86_400_000
 # Runs show at once, and nothing looks at its watch every second: a virtual month is over in a moment.
-_LIMITS = Limits(announce_after_ms=0, advert_ms=_DAY_MS, snapshot_check_ms=_DAY_MS)
+_LIMITS = Limits(announce_after_ms=0, advert_ms=_DAY_MS, snapshot_check_ms=_DAY_MS, wake_ms=_DAY_MS)
 _REBALANCE_S = 5.0
 
 

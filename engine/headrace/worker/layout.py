@@ -65,6 +65,8 @@ class Limits:
     advert_ms: int = 1_000  # how often a node tells what is new about its partitions
     events_retention_ms: int = 7 * 86_400_000  # what looks back further than this may find that events have expired
     catch_up_ms: int = 5_000  # timers wait for what stood in the logs at the claim, until nothing has come for so long
+    # The longest sleep until a timer is due: the clock's offset and the loop's own time may drift apart.
+    wake_ms: int = 60_000
     drain_ms: int = 2_000  # of executions, when a partition leaves in good order
     resend_ms: int = 200  # first wait before the outbox goes back; doubles up to 5 s
     dead_value_bytes: int = 1 << 20  # kept of a dead letter that is too large for a commit

@@ -272,8 +272,7 @@ class Machine:
             if self._wake is not None:
                 self._wake.cancel()
             self._wake_ms = due_ms
-            # A wake-up at most a minute ahead: the clock's offset and the loop's own time may drift apart.
-            self._wake = self._loop.call_later(min(due_ms - now_ms, 60_000) / 1000, self._woken)
+            self._wake = self._loop.call_later(min(due_ms - now_ms, self._limits.wake_ms) / 1000, self._woken)
         return False
 
     def _hold_timers(self) -> None:
