@@ -9,7 +9,7 @@ and in another terminal:
     curl -X POST http://127.0.0.1:8288/v1/signals -d '{"signal": "allow RUN", "data": {"by": "kim"}}'    # its id
 
 Each thought and each act is a step: after a crash, a deploy or a refused request nothing is thought, paid for or
-ordered a second time. A scripted model stands in for the network; put a class with a `complete` of your own in its place.
+ordered a second time. A scripted model stands in for the network; put a class of your own in its place.
 """
 
 from __future__ import annotations
