@@ -7,6 +7,7 @@ Commits of all partitions have one order here, by their `tick`: the log is one p
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -97,8 +98,9 @@ class Place:
 class Ledger:
     """Takes notes of every commit that counts."""
 
-    def __init__(self, oracles: list[Oracle]) -> None:
+    def __init__(self, oracles: list[Oracle], broker_ms: Callable[[], int]) -> None:
         self.oracles = oracles
+        self._broker_ms = broker_ms
         self.places = [Place() for _ in oracles]
         self.tick = 0
         self.steps: dict[tuple[str, bytes], StepLife] = {}
@@ -107,6 +109,7 @@ class Ledger:
         self.gone: dict[bytes, list[Gone]] = defaultdict(list)  # by key of the waiter
         self.numbers: dict[bytes, int] = {}  # by key of the waiter: its last registration that has ended
         self.begun: dict[str, tuple[int, int]] = {}  # run id → tick and time of its first commit
+        self.landed_ms: dict[str, int] = {}  # run id → when the broker got that
         self.ended: dict[str, int] = {}  # run id → tick
         self.arrived: dict[bytes, int] = {}  # keys of waiters that were ever seen, and the tick at which they came
         self.shape_rows: dict[tuple[int, str, str], list[Any]] = {}  # by partition, event and path: as it stands
@@ -154,6 +157,7 @@ class Ledger:
     def _run(self, oracle: Oracle, run_id: str, raw: bytes | None) -> None:
         if raw is not None:
             self.begun.setdefault(run_id, (self.tick, self.places[oracle.number].now_ms))
+            self.landed_ms.setdefault(run_id, self._broker_ms())
         elif b"r" + run_id.encode() not in oracle.state and b"z" + run_id.encode() not in oracle.state:
             self.ended.setdefault(run_id, self.tick)
 

@@ -45,9 +45,9 @@ class WaitsWork:
         self.signals: list[Coming] = []
         self.began: set[str] = set()
         oracles = simulation.oracles
-        self.ledger = Ledger(oracles)
-        true = "clock_rate" not in simulation.plan.blows
-        self.waits = Waits(self.ledger, simulation.runs, self.coming, clocks_run_true=true)
+        self.ledger = Ledger(oracles, self.now_ms)
+        self._clocks_run_true = "clock_rate" not in simulation.plan.blows
+        self.waits = Waits(self.ledger, simulation.runs, self.coming, clocks_run_true=self._clocks_run_true)
         self.stops = Stops(self.ledger, simulation.runs, self.coming)
         self.calls = Calls(self.ledger, simulation.runs)
         self.ticks = Ticks(simulation.runs)
@@ -78,14 +78,14 @@ class WaitsWork:
         ts_ms = 0
         if self._draw.random() < 0.25:
             # In the future it delays the runs; late it is as good as any other.
-            ts_ms = self._now_ms() + self._draw.choice([-86_400_000, 700, 2_500])
+            ts_ms = self.now_ms() + self._draw.choice([-86_400_000, 700, 2_500])
         self.start(name, data, ts_ms)
 
     def start(self, name: str, data: dict[str, Any], ts_ms: int = 0, key: str | None = None) -> Coming:
         """Append an event that starts a run."""
-        if ts_ms > self._now_ms():
+        if ts_ms > self.now_ms():
             self.later[data["n"]] = ts_ms
-        event_id = derive_ulid(self._now_ms(), b"start %d" % data["n"])
+        event_id = derive_ulid(self.now_ms(), b"start %d" % data["n"])
         sent = self._append(name, data, ts_ms, key, event_id)
         sent.id = event_id
         self.starts.append(sent)
@@ -95,11 +95,13 @@ class WaitsWork:
         name, data = self._scripts.coming()
         self.come(name, data, twice=self._draw.random() < 0.1)
 
-    def come(self, name: str, data: dict[str, Any], *, twice: bool = False, key: str | None = None) -> Coming:
+    def come(
+        self, name: str, data: dict[str, Any], *, twice: bool = False, key: str | None = None, ts_ms: int = 0
+    ) -> Coming:
         """Append an event that runs may wait for; `twice` with one id, as a producer does that is not sure."""
-        header = derive_ulid(self._now_ms(), b"coming %d" % len(self.coming)) if twice else ""
+        header = derive_ulid(self.now_ms(), b"coming %d" % len(self.coming)) if twice else ""
         for _ in range(1 + twice):
-            self.coming.append(self._append(name, data, 0, key, header))
+            self.coming.append(self._append(name, data, ts_ms, key, header))
         return self.coming[-1]
 
     def _append(self, name: str, data: dict[str, Any], ts_ms: int, key: str | None, header: str = "") -> Coming:
@@ -107,7 +109,7 @@ class WaitsWork:
         count = simulation.plan.events_partitions
         place = self._draw.randrange(count) if key is None else partition_of(key.encode(), count)
         fields = {"name": name, "data": data, **({"ts": ts_ms} if ts_ms else {})}
-        at_ms = self._now_ms()
+        at_ms = self.now_ms()
         headers = [(HEADER_ID, header.encode())] if header else None
         raw_key = None if key is None else key.encode()
         tick = self.ledger.tick
@@ -123,17 +125,29 @@ class WaitsWork:
         """Write a signal to the partition that decides about it, as the console does."""
         simulation = self._simulation
         data = {"e": self._scripts.number()}
-        signal_id = derive_ulid(self._now_ms(), b"signal %d" % len(self.signals))
+        signal_id = derive_ulid(self.now_ms(), b"signal %d" % len(self.signals))
         place = decider_of(digest_of("\0signal", "", name.encode()), simulation.plan.partitions)
         order = SendSignal(signal_id, name, json.dumps(data).encode())
         value = ENVELOPE.encode(Envelope(-1, 0, -1, order, signal_id))
         tick = self.ledger.tick
         offset = simulation.world.cluster.append(simulation.world.topics.commands, place, value)
-        self.signals.append(Coming(name, data, place, offset, self._now_ms(), tick, signal_id))
+        self.signals.append(Coming(name, data, place, offset, self.now_ms(), tick, signal_id))
         return self.signals[-1]
 
-    def _now_ms(self) -> int:
+    def now_ms(self) -> int:
+        """The broker's time."""
         return self._simulation.world.cluster.clock.wall_ms()
+
+    def number_of(self, run_id: str) -> int:
+        """Give the number of the event that started a run; -1 for one that was called, or has none."""
+        life = self._simulation.runs.lives.get(run_id)
+        number = -1 if life is None else data_of(life).get("n", -1)
+        return number if isinstance(number, int) else -1
+
+    def ends_of(self, function_id: str) -> list[Any]:
+        """List the last records of a function's runs, as far as they have landed."""
+        history = self._simulation.liveness.history()
+        return [life for life in history if life.kind == "RunEnded" and life.function_id == function_id]
 
     # --- rest and judgement -------------------------------------------------------------------------------------
 
@@ -229,7 +243,10 @@ class WaitsWork:
             (run_id,) = run_ids
             started[run_id] = start.at_ms
             ts_ms = self.later.get(start.data["n"], 0)
-            if self.ledger.begun[run_id][1] < ts_ms:
+            # A run may live where the time is a little behind that of the partition that has let it go; times are whole ms.
+            if self._clocks_run_true and self.ledger.landed_ms[run_id] + 1 < ts_ms:
+                raise Violation(f"time: {start} was to start at {ts_ms}, and did at {self.ledger.landed_ms[run_id]}")
+            if start.name != "wait/tally" and self.ledger.begun[run_id][1] < ts_ms:
                 raise Violation(f"time: {start} was to start at {ts_ms}, and did at {self.ledger.begun[run_id][1]}")
         strangers = [*stopped.values()] + [key for key in found if key[0] not in ("sim-child", "sim-ticker")]
         if strangers:
