@@ -30,11 +30,8 @@ def acquire_slot(turn: Turn, asked: Acquire) -> None:
         if known.number >= asked.number:
             return
         _leave(turn, gate, key, known)
-    if (
-        not gates.turns.shares(gate)
-        and gates.claims.given(gate) < slots_at(turn.definition(asked.function_id), asked.limit)
-        and (asked.begun or not turn.paused(asked.function_id, asked.place))
-    ):
+    full = gates.claims.given(gate) >= slots_at(turn.definition(asked.function_id), asked.limit)
+    if not full and not gates.turns.shares(gate) and (asked.begun or not turn.paused(asked.function_id, asked.place)):
         gates.claims.put(key, SlotClaim(asked.number))
         turn.command(asked.home, Granted(asked.run_id, asked.number, asked.index))
         return
@@ -57,7 +54,8 @@ def acquire_slot(turn: Turn, asked: Acquire) -> None:
         ),
     )
     gates.claims.put(key, SlotClaim(asked.number, place))
-    give_slots(turn, gate)  # all who wait before it may be held by a pause
+    if not full:
+        give_slots(turn, gate)  # all who wait before it may be held by a pause
 
 
 def release_slot(turn: Turn, released: Release) -> None:
@@ -80,11 +78,17 @@ def _leave(turn: Turn, gate: bytes, key: bytes, known: SlotClaim) -> None:
 
 def give_slots(turn: Turn, gate: bytes) -> None:
     """Give out what slots there are."""
-    while _give_next(turn, gate):
-        pass
+    while (given := _give_next(turn, gate)) is not None:
+        # Runs of one function have one limit, so the next one need not be looked at. Elsewhere each may have its own.
+        if given.limit.startswith("function:") and _is_full(turn, gate, given):
+            return
 
 
-def _give_next(turn: Turn, gate: bytes) -> bool:
+def _is_full(turn: Turn, gate: bytes, run: QueuedRun) -> bool:
+    return turn.state.gates.claims.given(gate) >= slots_at(turn.definition(run.function_id), run.limit)
+
+
+def _give_next(turn: Turn, gate: bytes) -> QueuedRun | None:
     gates = turn.state.gates
     shares = gates.turns.shares(gate)
     given = gates.claims.given(gate)
@@ -93,8 +97,8 @@ def _give_next(turn: Turn, gate: bytes) -> bool:
         waiting = None if place is None else gates.queue.get(place)
         if place is not None and waiting is not None and _may_have(turn, waiting, given):
             _give(turn, gate, share, place, waiting)
-            return True
-    return False
+            return waiting
+    return None
 
 
 def _may_have(turn: Turn, waiting: QueuedRun, given: int) -> bool:

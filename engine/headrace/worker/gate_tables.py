@@ -15,6 +15,8 @@ from headrace.records import gate_rows as rows
 from headrace.worker.overlay import MISSING, Rows, after_prefix
 from headrace.worker.queues import QueueRows
 
+_CACHED_MAX = 50_000  # small rows: they name their run and do not hold it
+
 
 class ClaimRows(Rows[rows.SlotClaim]):
     """Runs at gates, and how many slots each gate has given out."""
@@ -108,7 +110,9 @@ class GateTables:
 
     def __init__(self, store: Store) -> None:
         self.claims = ClaimRows(store)
-        self.queue: QueueRows[rows.QueuedRun] = QueueRows(rows.QUEUED_RUNS, rows.QueuedRun, store)
+        self.queue: QueueRows[rows.QueuedRun] = QueueRows(
+            rows.QUEUED_RUNS, rows.QueuedRun, store, cached_max=_CACHED_MAX
+        )
         self.turns = TurnRows(store)
         self.paused: QueueRows[bytes] = QueueRows(rows.PAUSED_RUNS, bytes, store)
         self.tables: list[Rows[Any]] = [self.claims, self.queue, self.turns, self.paused]

@@ -15,25 +15,38 @@ from headrace.worker.overlay import Rows, V, after_prefix
 PLACE_BYTES = 16
 WINDOW_MAX = 1_000
 QUEUES_MAX = 10_000  # whose windows are held
-_CACHED_MAX = 5_000
+CACHED_MAX = 5_000  # rows that hold their events: a long queue stands in the store, not in memory
 
 
 class _Window:
-    """The next keys of one queue; `horizon` None: all of them."""
+    """The next keys of one queue, and which of them are gone already; `horizon` None: all keys of the queue."""
 
-    __slots__ = ("heap", "horizon")
+    __slots__ = ("gone", "heap", "horizon")
 
     def __init__(self, horizon: bytes | None) -> None:
         self.heap: list[bytes] = []
+        self.gone: set[bytes] = set()
         self.horizon = horizon
+
+    def first(self) -> bytes | None:
+        """Key of the first row within the window."""
+        heap, gone = self.heap, self.gone
+        while heap and heap[0] in gone:
+            key = heappop(heap)
+            if not heap or heap[0] != key:  # a row that was written twice is there twice
+                gone.discard(key)
+        return heap[0] if heap else None
 
 
 class QueueRows(Rows[V]):
     """Rows in queues."""
 
-    def __init__(self, table: bytes, kind: Any, store: Store, window_max: int = WINDOW_MAX) -> None:
+    def __init__(
+        self, table: bytes, kind: Any, store: Store, window_max: int = WINDOW_MAX, cached_max: int = CACHED_MAX
+    ) -> None:
         super().__init__(table, kind, store)
         self._window_max = window_max
+        self._cached_max = cached_max
         self._windows: dict[bytes, _Window] = {}
 
     def put(self, key: bytes, value: V) -> None:
@@ -41,11 +54,18 @@ class QueueRows(Rows[V]):
         window = self._windows.get(key[:-PLACE_BYTES])
         if window is not None and (window.horizon is None or key < window.horizon):
             heap = window.heap
+            window.gone.discard(key)
             heappush(heap, key)
-            if len(heap) > 2 * self._window_max:
-                heap.sort()
-                window.horizon = heap[self._window_max]
-                del heap[self._window_max :]
+            if len(heap) > 2 * self._window_max and len(nearest := sorted(set(heap))) > self._window_max:
+                window.horizon = nearest[self._window_max]
+                window.heap = nearest[: self._window_max]
+                window.gone.intersection_update(window.heap)
+
+    def delete(self, key: bytes) -> None:
+        super().delete(key)
+        window = self._windows.get(key[:-PLACE_BYTES])
+        if window is not None and (window.horizon is None or key < window.horizon):
+            window.gone.add(key)
 
     def begin(self, queue: bytes) -> None:
         """Note that a queue is empty now, so that its first rows need not be looked for in the store."""
@@ -57,10 +77,9 @@ class QueueRows(Rows[V]):
         if window is None:
             window = self._open(queue, queue)
         while True:
-            while window.heap:
-                if self.get(window.heap[0]) is not None:
-                    return window.heap[0]
-                heappop(window.heap)
+            found = window.first()
+            if found is not None:
+                return found
             if window.horizon is None:
                 del self._windows[queue]
                 return None
@@ -92,9 +111,10 @@ class QueueRows(Rows[V]):
                 for key in changed
                 if key >= horizon and len(key) == length and key.startswith(queue) and self.get(key) is not None
             )
+        found.difference_update([key for key in self.dirty if self.cached[key] is None])  # gone in this very turn
         window.heap = sorted(key for key in found if rest is None or key < rest)  # sorted is a heap
+        window.gone.clear()
         window.horizon = rest
 
     def shrink(self, rows_max: int) -> None:
-        # What waits holds its events: a long queue stands in the store, not in memory.
-        super().shrink(min(rows_max, _CACHED_MAX))
+        super().shrink(min(rows_max, self._cached_max))
