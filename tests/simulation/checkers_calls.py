@@ -7,7 +7,16 @@ from collections import Counter, defaultdict
 from typing import Any
 
 from tests.simulation.checkers_waits import STOPS, Coming
-from tests.simulation.ledger_waits import CANCEL_STEP, FOUND, INVOKE, TAG_WAIT_ANSWER, Ledger, StepLife
+from tests.simulation.ledger_waits import (
+    CANCEL_STEP,
+    DIGEST,
+    FOUND,
+    INVOKE,
+    RUN_ID,
+    TAG_WAIT_ANSWER,
+    Ledger,
+    StepLife,
+)
 from tests.simulation.oracle import Commit, Oracle, RunLife, Runs, Violation, unpack
 from tests.simulation.workload_waits import FINISH_MS, TICK_S, matches
 
@@ -62,6 +71,21 @@ class Stops:
 
     def _stoppers(self, life: RunLife, from_ms: int) -> list[Coming]:
         return stopping(life.function_id, data_of(life).get("k", -1), from_ms, self._coming)
+
+        self._heard_at_home()
+
+    def _heard_at_home(self) -> None:
+        # A cancellation that is decided where the run lives ends it in that commit; it is no letter.
+        for key, ends in self._ledger.gone.items():
+            if key[DIGEST + RUN_ID + 2 :] != CANCEL_STEP:
+                continue
+            run_id = key[DIGEST : DIGEST + RUN_ID].decode()
+            for gone in ends:
+                row = gone.row
+                if row is None or row[4] != gone.partition or (row[11] and row[11] <= gone.now_ms):
+                    continue
+                if self._ledger.ended.get(run_id, 1 << 62) > gone.tick:
+                    raise Violation(f"cancel: {row} was decided at {gone.tick}, and its run goes on")
 
     def judge_unseen(self, end: Any, start: Coming) -> None:
         """Judge a run that was made and cancelled in one turn."""

@@ -239,15 +239,18 @@ class Waits:
             index = int.from_bytes(key[DIGEST + RUN_ID : DIGEST + RUN_ID + 2], "big")
             if run_id not in self._runs.lives:  # it was made and cancelled in one turn
                 continue
-            if step != CANCEL_STEP and self._ledger.steps[run_id, step].op == SIGNAL:
+            if step != CANCEL_STEP and self.asks(run_id)[step]["do"] == "signal":
                 continue
             name, how = self._wanted(run_id, step, index)
             own = self.value_of(run_id)
             shape = self._ledger.shape_at(decider_of(digest, self._partitions), name, path_of(how), self._ledger.tick)
+            if shape is None or shape.known < self._partitions:
+                continue
             for event in self._coming:
                 if event.name == name and (not path_of(how) or event.data["k"] == own):
                     known = (digest, *event.where) in self._ledger.seen
-                    if not known and shape is not None and event.offset >= shape.floors.get(event.partition, 1 << 62):
+                    # An offset that is not named is the first one: nothing of that partition was applied before.
+                    if not known and event.offset >= shape.floors.get(event.partition, 0):
                         raise Violation(f"I12: {event} has never reached {decider_of(digest, self._partitions)}")
 
     def _answers_taken(self) -> None:

@@ -79,14 +79,13 @@ def draw_plan(seed: int) -> Plan:
         unflushed_max=draw.choice([0, 3, 20]),
         skew_ms=draw.choice([0, 500, 60_000]),
     )
-    return _with_work(plan)
-
-
-def _with_work(plan: Plan) -> Plan:
-    draw = Random(f"work {plan.seed}")
+    draw = Random(f"work {seed}")
     work = frozenset(name for name in sorted(WORK) if draw.random() < 0.25)
-    if not work:
-        return plan
+    return with_work(plan, work) if work else plan
+
+
+def with_work(plan: Plan, work: frozenset[str]) -> Plan:
+    """Have more done in a world, and less of the rest."""
     # Those who wait look back; that events are gone by then is a story of its own.
     blows = {kind: times for kind, times in plan.blows.items() if kind != "retention" or "waits" not in work}
     return replace(plan, work=work, events=min(plan.events, 15), blows=blows)

@@ -28,7 +28,7 @@ from headrace.worker.snapshot_schedule import SnapshotSchedule
 from headrace.worker.snapshots import SnapshotWriter
 from headrace.worker.turn import NONE_BEFORE, RESOLVE, OpenTurn
 from tests.simulation.blows import Blows
-from tests.simulation.plan import Plan
+from tests.simulation.plan import Plan, with_work
 
 
 class Patches:
@@ -59,9 +59,12 @@ class Plant:
     blows: dict[str, int] = field(default_factory=dict)
     faults: dict[str, Any] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
+    work: str = ""
 
     def plan(self, plan: Plan) -> Plan:
         """Make what the bug needs likely."""
+        if self.work:
+            plan = with_work(plan, frozenset([self.work]))
         return replace(
             plan,
             blows={**plan.blows, **self.blows},

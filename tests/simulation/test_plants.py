@@ -6,11 +6,18 @@ from collections.abc import Callable
 
 import pytest
 
+import tests.simulation.plants_waits  # noqa: F401 - plants register themselves
 from tests.simulation.plan import draw_plan
 from tests.simulation.plants import PLANTS
 from tests.simulation.simulation import Simulation
 from tests.simulation.test_scenarios import (
     test_a_cancellation_in_the_log_beats_a_timer_that_became_due_while_nobody_ran as cancelled_while_down,
+)
+from tests.simulation.test_scenarios_waits import (
+    test_a_look_back_meets_the_live_stream_exactly as look_back_meets_live,
+)
+from tests.simulation.test_scenarios_waits import (
+    test_what_is_remembered_of_recent_events_is_forgotten_in_time as forgotten_in_time,
 )
 from tests.worker.test_overlay import one_row_travels
 from tests.worker.test_restore import restored_after_a_stop_in_the_middle_of_a_commit
@@ -21,6 +28,8 @@ STORIES: dict[str, Callable[[], None]] = {
     "a row whose bytes are the same is taken for the same write": lambda: one_row_travels("xdxhfhf", 0),
     "a stored position is that of a chunk": restored_after_a_stop_in_the_middle_of_a_commit,
     "timers fire before what stood in the log at the claim is applied": cancelled_while_down,
+    "a look-back ends one event before the live stream": lambda: look_back_meets_live(3),
+    "what is remembered of recent events stays": forgotten_in_time,
 }
 
 

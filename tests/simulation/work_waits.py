@@ -13,7 +13,7 @@ from headrace.records.ids import derive_ulid, partition_of
 from headrace.records.waits import SendSignal
 from tests.simulation.checkers_calls import Calls, Counts, Stops, Ticks, data_of
 from tests.simulation.checkers_waits import Coming, Waits
-from tests.simulation.ledger_waits import CANCEL_STEP, Ledger, decider_of, digest_of
+from tests.simulation.ledger_waits import Ledger, decider_of, digest_of
 from tests.simulation.oracle import Violation
 from tests.simulation.workload_waits import SIGNALS, Scribe, WaitScripts, idle_ticker, make_waiting_functions
 
@@ -174,7 +174,8 @@ class WaitsWork:
         for place in self.ledger.places:
             for _, row in sorted(place.waiters.items()):
                 run_id, step, event, due_ms = row[0], row[1], row[6], row[11]
-                if due_ms or step == CANCEL_STEP:  # it times out by itself, or is no step
+                life = self.ledger.steps.get((run_id, step))
+                if due_ms or life is None or life.done_tick >= 0:  # it times out by itself, or should be gone
                     continue
                 if not event:
                     self.signal(self.waits.asks(run_id)[step]["name"])
@@ -243,7 +244,8 @@ class WaitsWork:
             (run_id,) = run_ids
             started[run_id] = start.at_ms
             ts_ms = self.later.get(start.data["n"], 0)
-            # A run may live where the time is a little behind that of the partition that has let it go; times are whole ms.
+            # A run may live where the time is a little behind that of the partition that has let it go, and all times
+            # are whole milliseconds.
             if self._clocks_run_true and self.ledger.landed_ms[run_id] + 1 < ts_ms:
                 raise Violation(f"time: {start} was to start at {ts_ms}, and did at {self.ledger.landed_ms[run_id]}")
             if start.name != "wait/tally" and self.ledger.begun[run_id][1] < ts_ms:
