@@ -11,6 +11,7 @@ from headrace.errors import BadDeclaration
 from headrace.functions.cron import parse_cron
 from headrace.functions.mistakes import nearest
 from headrace.functions.reading import Duration, invalid, placed, read_choice, read_duration_ms
+from headrace.functions.shapes import option_shape
 from headrace.records.definitions import CronTrigger
 
 OVERLAPS = ("skip", "queue", "cancel-running")
@@ -23,6 +24,7 @@ _EXAMPLE = 'trigger=Cron("0 9 * * MON-FRI", timezone="Europe/Berlin")'
 _ZONES = {"utc": "UTC", "gmt": "UTC", "z": "UTC", "pst": "America/Los_Angeles", "est": "America/New_York"}
 
 
+@option_shape
 @dataclass(frozen=True, slots=True)
 class Cron:
     """Start a function by the clock: a cron line of five fields ("0 9 * * *"), or a list of them.

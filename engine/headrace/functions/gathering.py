@@ -15,6 +15,7 @@ from headrace.functions.reading import (
     read_optional_ms,
     read_shape,
 )
+from headrace.functions.shapes import option_shape
 from headrace.records import definitions
 
 BATCH_SIZE_MAX = 10_000
@@ -22,6 +23,7 @@ BATCH_BYTES_MIN = 1_024
 BATCH_BYTES_MAX = 10 << 20
 
 
+@option_shape
 @dataclass(frozen=True, slots=True)
 class Debounce:
     """Start once no event has come for `period`, with the last one by its `ts`; after `timeout` in any case.
@@ -34,6 +36,7 @@ class Debounce:
     timeout: Duration | None = None
 
 
+@option_shape
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Start with up to `max_size` events in `ctx.events`, or with those that came within `timeout` of the first.

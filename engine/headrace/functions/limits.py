@@ -14,6 +14,7 @@ from headrace.functions.reading import (
     read_shape,
     several,
 )
+from headrace.functions.shapes import option_shape
 from headrace.records import definitions
 
 CONCURRENCY_MAX = 5
@@ -21,6 +22,7 @@ SCOPES = ("function", "app", "account")
 _SCOPE_ALIASES = {"fn": "function", "env": "account", "environment": "account", "global": "account"}
 
 
+@option_shape
 @dataclass(frozen=True, slots=True)
 class Concurrency:
     """Have at most `limit` runs execute at once; those that sleep or wait do not count.
@@ -34,6 +36,7 @@ class Concurrency:
     scope: str = "function"
 
 
+@option_shape
 @dataclass(frozen=True, slots=True)
 class Throttle:
     """Start at most `limit` runs in `period`, and `burst` more at once; what is too much waits its turn."""
@@ -44,6 +47,7 @@ class Throttle:
     key: str | None = None
 
 
+@option_shape
 @dataclass(frozen=True, slots=True)
 class RateLimit:
     """Start at most `limit` runs in `period`; what is too much is dropped, with a verdict that can be looked up."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from headrace.errors import BadDeclaration
 
+_ALIKE, _SLIP = 0.6, 0.8  # shares of two names that are the same
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -63,21 +64,11 @@ def nearest(name: str, known: Iterable[str], aliases: dict[str, str] | None = No
         return aliases[snake]
     if snake in names:
         return snake
-    close = difflib.get_close_matches(snake, [*names, *(aliases or ())], n=1, cutoff=0.6)
-    if not close:
+    close = difflib.get_close_matches(snake, names, n=1, cutoff=_ALIKE)
+    # Among the many other names there is always one that is a little alike: it has to be a slip of the finger.
+    slips = difflib.get_close_matches(snake, aliases or (), n=1, cutoff=_SLIP)
+    likest = difflib.get_close_matches(snake, [*close, *slips], n=1, cutoff=0)
+    if not likest:
         return ""
-    found = str(close[0])
+    found = str(likest[0])
     return aliases.get(found, found) if aliases else found
-
-
-def unknown_key(what: str, name: str, known: Iterable[str], where: str) -> BadDeclaration:
-    """Describe a key that an option does not have."""
-    names = sorted(known)
-    meant = nearest(name, names)
-    return BadDeclaration(
-        "option_unknown",
-        f"{what} has no {name!r}",
-        why=f"{what} takes: {', '.join(names)}",
-        do=f"did you mean {meant!r}?" if meant else "remove it",
-        where=where,
-    )

@@ -9,7 +9,8 @@ from headrace.errors import BadDeclaration
 from headrace.expressions import format_duration
 from headrace.functions.gathering import read_batch, read_debounce
 from headrace.functions.limits import read_concurrency, read_rate_limit, read_throttle
-from headrace.functions.mistakes import nearest
+from headrace.functions.mistakes import nearest, snake_case
+from headrace.functions.other_names import ALIASES, INSTEAD
 from headrace.functions.reading import invalid, read_choice, read_duration_ms
 from headrace.functions.selection import (
     read_cancel_on,
@@ -46,44 +47,6 @@ AVAILABLE = (
 # Part of the public interface, and not in this version. Refused: an option that is silently not kept does harm.
 LATER = ("history",)
 ON_EXHAUSTED = ("fail", "park")
-_ALIASES = {
-    "max_runtime": 'timeouts=Timeouts(finish="5m")',
-    "timeout": 'timeouts=Timeouts(finish="5m")',
-    "max_duration": 'timeouts=Timeouts(finish="5m")',
-    "execution_timeout": 'timeouts=Timeouts(finish="5m")',
-    "finish": 'timeouts=Timeouts(finish="5m")',
-    "start_timeout": 'timeouts=Timeouts(start="5m")',
-    "schedule_timeout": 'timeouts=Timeouts(start="5m")',
-    "ttl": 'timeouts=Timeouts(start="5m")',
-    "event": "trigger",
-    "events": "triggers",
-    "on": "trigger",
-    "on_event": "trigger",
-    "cron": 'trigger=Cron("0 9 * * *")',
-    "crons": 'trigger=Cron(["0 9 * * *"])',
-    "schedule": 'trigger=Cron("0 9 * * *")',
-    "timezone": 'trigger=Cron("0 9 * * *", timezone="Europe/Berlin")',
-    "max_attempts": "retries",
-    "max_retries": "retries",
-    "attempts": "retries",
-    "retry": "retries",
-    "backoff": 'retries=Retries(3, backoff=Backoff("exponential", base="1s"))',
-    "batch_events": "batch",
-    "batch_size": "batch",
-    "ratelimit": "rate_limit",
-    "cancel": "cancel_on",
-    "cancellation": "cancel_on",
-    "on_error": "on_failure",
-    "failure": "on_failure",
-    "limit": "concurrency",
-    "max_concurrency": "concurrency",
-    "parallelism": "concurrency",
-    "idempotency_key": "idempotency",
-    "dedupe": "idempotency",
-    "unique": "singleton",
-    "fn_name": "name",
-    "title": "name",
-}
 
 
 def check_options(names: Iterable[str], where: str) -> None:
@@ -134,8 +97,9 @@ def _read_start_from(value: object, where: str) -> str:
 
 
 def _unknown(name: str, where: str) -> BadDeclaration:
-    meant = nearest(name, (*AVAILABLE, *LATER), _ALIASES)
-    do = f"did you mean {meant}?" if meant else "remove it"
+    instead = INSTEAD.get(snake_case(name))
+    meant = "" if instead else nearest(name, (*AVAILABLE, *LATER), ALIASES)
+    do = instead or (f"did you mean {meant}?" if meant else "remove it")
     if meant in LATER:
         do += " (it is not in this version)"
     return BadDeclaration(

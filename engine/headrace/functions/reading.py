@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from headrace.errors import BadDeclaration
 from headrace.expressions import compile_expression, format_duration, match_expression, parse_duration_ms
 from headrace.functions.mistakes import nearest, snake_case
+from headrace.functions.shapes import read_fields
 from headrace.records.events import NAME_LENGTH_MAX
 
 S = TypeVar("S")
@@ -35,7 +36,7 @@ def read_shape(value: object, shape: type[S], option: str, where: str, example: 
         return value
     fields = dataclasses.fields(shape)  # type: ignore[arg-type]
     if isinstance(value, Mapping):
-        given = {_known_field(key, fields, shape, option, where): inner for key, inner in value.items()}
+        given = read_fields(shape, option, value, where)
         for field in fields:
             if field.name not in given and _is_required(field):
                 raise invalid(
@@ -59,28 +60,6 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
 def _meaning(shape: type[Any]) -> str:
     first = (shape.__doc__ or "").strip().splitlines()[0].rstrip(".")
     return f"what it is about: {first[:1].lower()}{first[1:]}"
-
-
-_FIELD_ALIASES = {"if": "if_", "size": "max_size", "ttl": "window", "expression": "key", "max_length": "max_size"}
-
-
-def _known_field(
-    key: object, fields: tuple[dataclasses.Field[Any], ...], shape: type[Any], option: str, where: str
-) -> str:
-    names = [field.name for field in fields]
-    if key in names:
-        return str(key)
-    if key == "if" and "if_" in names:  # a keyword of Python, but not in a dict
-        return "if_"
-    aliases = {alias: name for alias, name in _FIELD_ALIASES.items() if name in names}
-    meant = nearest(str(key), names, aliases)
-    raise BadDeclaration(
-        "option_unknown",
-        f"{option} has no {key!r}",
-        why=f"{shape.__name__} takes: {', '.join(names)}",
-        do=f"did you mean {meant!r}?" if meant else "remove it",
-        where=where,
-    )
 
 
 def read_count(value: object, option: str, where: str, *, least: int = 1, most: int = 1_000_000) -> int:

@@ -10,7 +10,8 @@ from typing import Any
 
 from headrace.errors import BadDeclaration
 from headrace.expressions.durations import format_duration, parse_duration_ms
-from headrace.functions.mistakes import nearest, unknown_key
+from headrace.functions.mistakes import nearest
+from headrace.functions.shapes import option_shape, read_fields
 from headrace.records import definitions
 
 Duration = str | int | float | timedelta
@@ -21,6 +22,7 @@ TYPES = ("exponential", "linear", "fixed")
 _TYPE_ALIASES = {"constant": "fixed", "const": "fixed", "exp": "exponential"}
 
 
+@option_shape
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """How long to wait before the next attempt.
@@ -35,6 +37,7 @@ class Backoff:
     jitter: float = 0.1
 
 
+@option_shape
 @dataclass(frozen=True, slots=True)
 class Retries:
     """How often a step or a function is tried again after its first attempt fails: 3 retries are 4 attempts."""
@@ -48,10 +51,7 @@ def read_retries(value: object, where: str) -> tuple[int, definitions.Backoff]:
     if value is None:
         value = Retries()
     if isinstance(value, Mapping):
-        for key in value:
-            if key not in ("attempts", "backoff"):
-                raise unknown_key("retries", str(key), ("attempts", "backoff"), where)
-        value = Retries(**value)
+        value = Retries(**read_fields(Retries, "retries", value, where))
     if isinstance(value, Retries):
         return read_attempts(value.attempts, where), _read_backoff(value.backoff, where)
     return read_attempts(value, where), _read_backoff(Backoff(), where)
@@ -74,10 +74,7 @@ def _read_backoff(value: object, where: str) -> definitions.Backoff:
     if isinstance(value, str):
         value = Backoff(value)
     if isinstance(value, Mapping):
-        for key in value:
-            if key not in Backoff.__slots__:
-                raise unknown_key("backoff", str(key), Backoff.__slots__, where)
-        value = Backoff(**value)
+        value = Backoff(**read_fields(Backoff, "backoff", value, where))
     if not isinstance(value, Backoff):
         raise BadDeclaration(
             "backoff_invalid",

@@ -16,12 +16,14 @@ from headrace.functions.reading import (
     read_shape,
     several,
 )
+from headrace.functions.shapes import option_shape
 from headrace.records import definitions
 
 CANCEL_ON_MAX = 10
 MODES = ("skip", "cancel")
 
 
+@option_shape
 @dataclass(frozen=True, slots=True)
 class Priority:
     """Order runs that queue: `run` (CEL over `event`) gives seconds by which one goes before (or behind) the others.
@@ -32,6 +34,7 @@ class Priority:
     run: str
 
 
+@option_shape
 @dataclass(frozen=True, slots=True)
 class Singleton:
     """Have one run at a time: "skip" drops a new one while another runs, "cancel" ends the other one first.
@@ -43,6 +46,7 @@ class Singleton:
     key: str | None = None
 
 
+@option_shape
 @dataclass(frozen=True, slots=True)
 class Idempotency:
     """Start once for each value of `key` (CEL over `event`) within `window`."""
@@ -51,6 +55,7 @@ class Idempotency:
     window: Duration = "24h"
 
 
+@option_shape
 @dataclass(frozen=True, slots=True)
 class CancelOn:
     """Cancel a run when the event comes, if it matches what started the run; for `timeout` from its start on.
@@ -65,6 +70,7 @@ class CancelOn:
     timeout: Duration | None = None
 
 
+@option_shape
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """Cancel a run that has not begun `start` after its event (its time in queues), or not ended `finish` later."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from headrace.errors import BadDeclaration
 from headrace.functions.cron_trigger import Cron, looks_like_cron, read_cron
 from headrace.functions.reading import read_expression
+from headrace.functions.shapes import option_shape
 from headrace.records.definitions import CronTrigger, EventTrigger
 from headrace.records.events import NAME_LENGTH_MAX
 
@@ -15,6 +16,7 @@ TRIGGERS_MAX = 20
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
+@option_shape
 @dataclass(frozen=True, slots=True)
 class OnEvent:
     """Start a function when an event of this name comes, if `if_` (CEL over `event`) is true or left out.
