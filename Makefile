@@ -17,7 +17,7 @@ SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 export STAY
 
-.PHONY: help setup demo test test-all check fix simulate bench clean
+.PHONY: help setup demo example test test-all check fix simulate bench clean
 
 help: ## print the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ $(STAMP): pyproject.toml
 
 demo: $(STAMP) ## run the orders example from its first event to its result (STAY=1 keeps it up to look around)
 	$(BIN)/python examples/orders/demo.py
+
+example: $(STAMP) ## run one example on a real Kafka (NAME=welcome; without a name it lists them)
+	$(BIN)/python -m examples.run $(NAME)
 
 # Three parts, each with pytest's own summary. The Python SDK's tests run twice: as the test kit does it, with every
 # function replayed at every step boundary, and with code that stays in memory, as in a node that has room for it.

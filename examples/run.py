@@ -16,7 +16,6 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from statistics import median
-from types import ModuleType
 from typing import Any
 
 from rich.console import Console
@@ -47,17 +46,16 @@ def main(arguments: list[str] | None = None) -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-example-")))
         bootstrap = chosen.kafka or stack.enter_context(EmbeddedKafka(folder / "kafka")).bootstrap
-        return play(chosen.name, folder, bootstrap)
+        return play(chosen.name, folder, bootstrap, importlib.import_module(f"examples.{chosen.name}.scenario"))
 
 
-def play(name: str, folder: Path, bootstrap: str) -> int:
+def play(name: str, folder: Path, bootstrap: str, scenario: Any, kind: type[Stage] = Stage) -> int:
     """Play the scenario of an example on a broker, in topics of its own; return the exit status."""
     console = Console(highlight=False)
-    scenario: ModuleType = importlib.import_module(f"examples.{name}.scenario")
     console.print(f"[bold]{name}[/bold]: {(scenario.__doc__ or '').strip()}")
     home = folder / name
     home.mkdir()
-    stage = Stage(FOLDER / name / "app.py", home, bootstrap, f"example-{name}-{uuid.uuid4().hex[:8]}", scenario.SHORT)
+    stage = kind(FOLDER / name / "app.py", home, bootstrap, f"example-{name}-{uuid.uuid4().hex[:8]}", scenario.SHORT)
     try:
         with stage:
             console.print(f"Kafka at {bootstrap}, Headrace at http://127.0.0.1:{stage.port}")

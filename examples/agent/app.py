@@ -88,7 +88,7 @@ def calculate(expression: str) -> float:
         if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
             result: float = OPERATORS[type(node.op)](value(node.left), value(node.right))
             return result
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
             return float(node.value)
         raise ValueError(f"{ast.unparse(node)} cannot be calculated")
 
