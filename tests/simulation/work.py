@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.functions import Function
+from tests.simulation.work_limits import LimitedWork
 from tests.simulation.work_waits import WaitsWork
 
 if TYPE_CHECKING:
@@ -40,5 +41,6 @@ class Work(Protocol):
 
 # By the name that a plan has for it; each is made from its simulation, whose oracles, runs and scribe it may watch.
 WORK: dict[str, Callable[[Simulation], Work]] = {
+    "limits": LimitedWork,
     "waits": WaitsWork,
 }
