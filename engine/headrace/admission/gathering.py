@@ -27,26 +27,26 @@ def begin(turn: Turn, bucket: bytes, buffer: Buffer, start: Start, timeout_ms: i
     _set_timer(turn, bucket, buffer)
 
 
-def append(turn: Turn, bucket: bytes, buffer: Buffer, replies: Sequence[Reply], event: KnownEvent, size: int) -> None:
-    """Add an event to the chunk of this turn; the buffer's row is put by the caller."""
+def append(
+    turn: Turn, bucket: bytes, buffer: Buffer, replies: Sequence[Reply], events: list[KnownEvent], size: int
+) -> None:
+    """Add events of so many bytes to the chunk of this turn; the buffer's row is put by the caller."""
     chunks = turn.state.admission.chunks
     chunk = None
     if buffer.turn == turn.number and buffer.chunk_size < CHUNK_BYTES_MAX:
-        key = _chunk_key(bucket, buffer.last_chunk)
-        chunk = chunks.get(key)
+        chunk = chunks.get(_chunk_key(bucket, buffer.last_chunk))
     if chunk is None:
         buffer.turn = turn.number
         buffer.last_chunk += 1
         buffer.chunk_size = 0
-        key = _chunk_key(bucket, buffer.last_chunk)
-        chunk = Chunk([event])
-        chunks.put(key, chunk)
+        chunk = Chunk(events[:])
+        chunks.put(_chunk_key(bucket, buffer.last_chunk), chunk)
     else:
         # It was put in this very turn, which encodes it at its end.
-        chunk.events.append(event)
+        chunk.events += events
     for reply in replies:
         chunk.replies.append((len(chunk.events) - 1, reply))
-    buffer.count += 1
+    buffer.count += len(events)
     buffer.size += size
     buffer.chunk_size += size
 

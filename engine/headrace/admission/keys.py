@@ -56,6 +56,11 @@ class StageKey:
         self._event: KnownEvent | None = None
         self._value: bytes | None = b""
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether all events have one key."""
+        return not self._expression
+
     def of(self, start: Start) -> bytes | None:
         """Compute the key of a start: its first event's, b"" without an expression, None where it is false.
 

@@ -69,9 +69,10 @@ class Plan:
     def __init__(self, stages: Sequence[Stage]) -> None:
         self.stages = tuple(sorted(stages, key=lambda stage: stage.number))
         first = self.stages[0] if self.stages else None
-        # What a stage may have besides: `gather(turn, event)` takes in an event without a start, if nothing else can
-        # become of it here, and tells whether it did; `know_later(stages)` tells it which way its starts go from there.
-        self.gather: Callable[[Turn, KnownEvent], bool] | None = getattr(first, "gather", None)
+        # What a stage may have besides: `gather(turn, events)` takes in events of one name without a start, if nothing
+        # else can become of them here, from the first on, and tells how many; `know_later(stages)` tells it which way
+        # its starts go from there.
+        self.gather: Callable[[Turn, list[KnownEvent]], int] | None = getattr(first, "gather", None)
         for index, stage in enumerate(self.stages):
             know_later: Callable[[Sequence[Stage]], None] | None = getattr(stage, "know_later", None)
             if know_later is not None:

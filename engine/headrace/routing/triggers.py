@@ -54,6 +54,11 @@ class Routes:
         """Whether any function has a trigger for this name."""
         return bool(self._interested(name))
 
+    def only(self, name: str) -> str | None:
+        """Name the function that every event of this name starts, if there is one and no other that may start."""
+        interested = self._interested(name)
+        return interested[0][0] if len(interested) == 1 and interested[0][1] is None else None
+
     def match(self, event: KnownEvent, now_ms: int) -> list[str]:
         """List the functions that an event starts."""
         interested = self._interested(event.name)

@@ -5,6 +5,9 @@ Everything here is synchronous and deterministic in (state, input, now_ms).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from headrace.adapters.seams import Record
 from headrace.admission import Plan, first_starts, forget_event_ids, make_home, plan_of
 from headrace.errors import BadRecord, HeadraceError, StateCorrupted
@@ -12,12 +15,13 @@ from headrace.functions.settings import LIMITS, PAUSE
 from headrace.records.broadcasts import split_broadcast_key
 from headrace.records.commands import ENVELOPE, AnyCommand, BackFilled, Broadcast, FilledBack
 from headrace.records.dead import dead_headers
-from headrace.records.events import HEADER_SOURCE, KEY_BYTES_MAX, read_event
+from headrace.records.events import HEADER_SOURCE, KEY_BYTES_MAX, EventFields, read_event
 from headrace.records.ids import entropy, partition_of, position_entropy
 from headrace.records.rows import KnownEvent, Start, Timer, TimerKind, timer_key
 from headrace.records.waits import Found
 from headrace.routing import SHAPE_KIND, Forwarding, Routes
 from headrace.runs import new_start, start_run, wake_run, wake_step
+from headrace.state import Turn
 from headrace.worker.back_fill_rows import plan_back_fill, take_filled
 from headrace.worker.dispatch import BROADCASTS, COMMANDS, TIMERS
 from headrace.worker.event_records import header_of, known_event
@@ -25,6 +29,10 @@ from headrace.worker.honour import VERSIONS_RESERVED
 from headrace.worker.timers import due_of
 from headrace.worker.turn import NONE_BEFORE, OpenTurn
 
+_NAMES_MAX = 4096
+_UNKNOWN: Any = object()
+# A function, and what takes events into its batch: see `Plan.gather`.
+_Batch = tuple[str, Callable[[Turn, list[KnownEvent]], int]]
 _DEFINING = ("", LIMITS, PAUSE)  # the kinds of broadcasts that say how a function's events are routed and admitted
 
 
@@ -39,6 +47,7 @@ class Inputs:
         self.routes = Routes([])
         self.forwarding = Forwarding()
         self._plans: dict[str, Plan] = {}
+        self._batches: dict[str, _Batch | None] = {}  # by event name, where nothing else can become of it
         self._applying = False
         self._counters = turn.counters
 
@@ -50,6 +59,7 @@ class Inputs:
         definitions = [definition for definition in known if definition is not None]
         self.routes = Routes(definitions)
         self._plans = {}
+        self._batches = {}
         for definition in definitions:
             home = make_home(definition, paused=turn.paused_at_all(definition.id))
             plan = plan_of(definition, home)
@@ -59,6 +69,7 @@ class Inputs:
     def load_shapes(self) -> None:
         """Compile the shapes of events that are forwarded to those who wait."""
         self.forwarding = Forwarding(self._turn.state.waiting.shapes.scan(b""))
+        self._batches = {}
 
     def wanted(self, event_name: str) -> bool:
         """Whether an event of this name starts or resolves anything, as far as the partition knows."""
@@ -150,6 +161,70 @@ class Inputs:
         except BadRecord as error:
             self._bury(record, error)
             return
+        self._take_event(record, fields)
+
+    def event_records(self, records: list[Record]) -> None:
+        """Apply neighbouring records of one partition of the events topic; those for the same batch go there together.
+
+        A batch of a busy function is what an event costs least in, so nothing is done here for each that can be done
+        for all of them.
+        """
+        group: list[KnownEvent] = []
+        batch: _Batch | None = None  # where the group goes
+        for record in records:
+            if record.headers:  # an id or a source of the engine's own
+                self._gather(batch, group)
+                self.event_record(record)
+                continue
+            self._counters.events += 1
+            try:
+                fields = read_event(record.value, record.key)
+            except BadRecord as error:
+                self._bury(record, error)
+                continue
+            into = self._batches.get(fields.name, _UNKNOWN)
+            if into is _UNKNOWN:
+                into = self._find_batch(fields.name)
+            if into is not batch:
+                self._gather(batch, group)
+                batch = into
+            if into is None or fields.id or fields.ts:
+                self._gather(batch, group)
+                self._take_event(record, fields)
+            else:
+                group.append(known_event(record, fields, self.cause(record)))
+        self._gather(batch, group)
+
+    def _find_batch(self, name: str) -> _Batch | None:
+        """Look whether events of this name can do nothing but go into batches of one function."""
+        function_id = None if self.forwarding.wanted(name) else self.routes.only(name)
+        plan = None if function_id is None else self._plans.get(function_id)
+        batch = None
+        if function_id is not None and plan is not None and plan.gather is not None:
+            batch = (function_id, plan.gather)
+        if len(self._batches) >= _NAMES_MAX:  # names come from strangers: keep the table bounded
+            self._batches.clear()
+        self._batches[name] = batch
+        return batch
+
+    def _gather(self, batch: _Batch | None, group: list[KnownEvent]) -> None:
+        """Take events into their batch; where there is none to take them in, the next one begins it with a start."""
+        if not group or batch is None:
+            return
+        function_id, gather = batch
+        turn = self._turn
+        done = 0
+        while done < len(group):
+            taken = gather(turn, group[done:] if done else group)
+            if not taken:
+                self._start(new_start(turn, function_id, group[done]))
+                taken = 1
+            done += taken
+            if turn.local:
+                self._apply_local()
+        group.clear()
+
+    def _take_event(self, record: Record, fields: EventFields) -> None:
         cause = self.cause(record)
         event = known_event(record, fields, cause)
         if self.forwarding.wanted(event.name):
@@ -241,7 +316,7 @@ class Inputs:
         plans = self._plans
         for function_id in function_ids:
             plan = plans.get(function_id)
-            if plan is None or plan.gather is None or not plan.gather(turn, event):
+            if plan is None or plan.gather is None or not plan.gather(turn, [event]):
                 self._start(new_start(turn, function_id, event, cause))
         if turn.local:
             self._apply_local()

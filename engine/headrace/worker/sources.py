@@ -13,6 +13,20 @@ from headrace.worker.layout import Topics
 _RECORD_OVERHEAD = 64  # bytes that a record takes beside its value, roughly
 
 
+def _size(records: list[Record]) -> int:
+    return sum([len(record.value or b"") for record in records]) + _RECORD_OVERHEAD * len(records)
+
+
+def _first_of(records: list[Record], budget: int) -> list[Record]:
+    """Take the first records that fill a budget, the one that goes beyond it included."""
+    taken = 0
+    for number, record in enumerate(records, 1):
+        taken += len(record.value or b"") + _RECORD_OVERHEAD
+        if taken >= budget:
+            return records[:number]
+    return records
+
+
 class _Source:
     """One partition of one topic."""
 
@@ -95,10 +109,7 @@ class Sources:
 
     def _take(self, records: list[Record]) -> None:
         self.waiting.append(records)
-        size = _RECORD_OVERHEAD * len(records)
-        for record in records:
-            size += len(record.value or b"")
-        self._pending_bytes += size
+        self._pending_bytes += _size(records)
         if self._pending_bytes > self._pending_bytes_max:
             self._pause(True)
         self._arrived()
@@ -120,24 +131,23 @@ class Sources:
         """Apply up to `left` records of about `budget` bytes to the open turn, and move the positions on."""
         index = self._index
         commands_topic = self._topics.commands
-        positions = self._positions
         taken = 0
         while self.waiting and left > 0 and taken < budget:
-            records = self.waiting[0]
-            record = records[index]
-            taken += len(record.value or b"") + _RECORD_OVERHEAD
-            if record.topic == commands_topic:
-                self._inputs.commands_record(record)
-                self._commands.position = positions.commands = record.offset + 1
+            records = self.waiting[0]  # of one partition
+            part = records[index : index + left]
+            size = _size(part)
+            if taken + size > budget:  # the first one fits always
+                part = _first_of(part, budget - taken)
+                size = _size(part)
+            if part[0].topic == commands_topic:
+                for record in part:
+                    self._inputs.commands_record(record)
+                self._commands.position = self._positions.commands = part[-1].offset + 1
             else:
-                if self._skipped and self._skipped.get(record.partition, record.offset + 1) <= record.offset:
-                    del self._skipped[record.partition]
-                    self._inputs.forgive_gaps(record.partition)
-                self._inputs.event_record(record)
-                self._events[record.partition].position = record.offset + 1
-                positions.events[record.partition] = record.offset + 1
-            left -= 1
-            index += 1
+                self._apply_events(part)
+            taken += size
+            left -= len(part)
+            index += len(part)
             if index == len(records):
                 self.waiting.popleft()
                 index = 0
@@ -145,6 +155,15 @@ class Sources:
         self._pending_bytes -= taken
         if self._pending_bytes < self._pending_bytes_max // 2:
             self._pause(False)
+
+    def _apply_events(self, records: list[Record]) -> None:
+        partition = records[0].partition
+        first = records[0].offset
+        if self._skipped and self._skipped.get(partition, first + 1) <= first:
+            self._skipped.pop(partition)
+            self._inputs.forgive_gaps(partition)
+        self._inputs.event_records(records)
+        self._events[partition].position = self._positions.events[partition] = records[-1].offset + 1
 
     def caught_up(self) -> bool:
         """Whether everything that stood in the logs at the claim is applied."""
