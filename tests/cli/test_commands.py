@@ -26,6 +26,7 @@ COMMANDS = [
     "limits",
     "events",
     "event",
+    "why",
     "check",
     "doctor",
 ]

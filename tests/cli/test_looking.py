@@ -212,6 +212,33 @@ def test_events_and_one_event_with_its_runs(run: Run, node: FakeNode) -> None:
     assert as_json["data"] == {**EVENT, "runs": [RUN]}
 
 
+def test_why_tells_for_each_function_what_became_of_an_event(run: Run, node: FakeNode) -> None:
+    reasons = [
+        {
+            "function_id": "orders-process-order",
+            "outcome": "dropped",
+            "code": "rate_limited",
+            "explanation": "10 have started within 1m",
+            "action": "raise the limit",
+            "run_id": None,
+        },
+        {
+            "function_id": "orders-send-receipt",
+            "outcome": "started",
+            "code": "run_started",
+            "explanation": "it started a run",
+            "action": None,
+            "run_id": "01JD0000000000000000000001",
+        },
+    ]
+    node.answer("GET", "/v1/events/order 7/why".replace(" ", "%20"), {"data": reasons, "cursor": None})
+    shown = run("why", "order 7", "--url", node.url).output
+    assert "dropped" in shown
+    assert "10 have started within 1m; raise the limit" in shown
+    assert "01JD0000000000000000000001" in shown
+    assert json.loads(run("why", "order 7", "--json", "--url", node.url).output)["data"] == reasons
+
+
 def test_an_event_is_sent_with_everything_that_was_given(run: Run, node: FakeNode) -> None:
     node.answer("POST", "/e/door%2F1", {"ids": ["01X"], "status": 200})
     arguments = ["--id", "order-7", "--ts", "1795168800000", "--key", "ada", "--event-key", "door/1"]

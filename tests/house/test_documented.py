@@ -12,7 +12,12 @@ import pytest
 from headrace.cli.commands import headrace as cli
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "examples").glob("*/README.md")),
+]
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
 
@@ -38,7 +43,7 @@ def commands(page: Path) -> list[list[str]]:
     return found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_every_command_shown_exists_with_its_options(page: Path) -> None:
     for words in commands(page):
         command: click.Command = cli
@@ -58,7 +63,7 @@ def test_every_command_shown_exists_with_its_options(page: Path) -> None:
                 )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_every_make_target_shown_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for line in shown(page):
@@ -67,7 +72,7 @@ def test_every_make_target_shown_exists(page: Path) -> None:
             assert match[1] in targets, f"{page.name} shows `{line}`, the Makefile has no {match[1]}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_python_that_is_shown_compiles(page: Path) -> None:
     for language, body in _FENCED.findall(page.read_text()):
         if language == "python":
@@ -75,10 +80,16 @@ def test_python_that_is_shown_compiles(page: Path) -> None:
             compile(wrapped, page.name, "exec")
 
 
-def test_every_page_that_the_readme_names_exists() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text()):
+def test_every_command_has_its_place_on_the_page_of_the_command_line() -> None:
+    headings = re.findall(r"^## headrace (.+)$", (ROOT / "docs" / "command-line.md").read_text(), re.MULTILINE)
+    assert sorted(name for heading in headings for name in heading.split(", ")) == sorted(cli.list_commands(click.Context(cli)))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
+def test_every_page_that_is_named_exists(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
         if not target.startswith("http"):
-            assert (ROOT / target).exists(), target
+            assert (page.parent / target).exists(), target
 
 
 def _indented(body: str) -> str:

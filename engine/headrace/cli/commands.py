@@ -22,6 +22,7 @@ _PLACES = {
     "limits": "limits:limits",
     "events": "events:events",
     "event": "events:event",
+    "why": "why:why",
     "check": "check:check",
     "doctor": "doctor:doctor",
 }
