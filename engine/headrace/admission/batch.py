@@ -16,6 +16,7 @@ from headrace.errors import BadDeclaration
 from headrace.expressions import Expression, compile_expression
 from headrace.functions.bindings import event_bindings
 from headrace.records.admission_rows import Buffer
+from headrace.records.commands import Gathered
 from headrace.records.definitions import Batch, Definition
 from headrace.records.events import RESERVED_PREFIX
 from headrace.records.rows import KnownEvent, Start
@@ -34,6 +35,7 @@ class BatchStage:
     number = StageNumber.BATCH
 
     def __init__(self, definition: Definition, option: Batch) -> None:
+        self._function_id = definition.id
         self._partitioned = option.partitioned
         self._key = StageKey(definition.id, self.number, "" if option.partitioned else option.key)
         self._here = bucket_of(bucket_prefix(definition.id, self.number), b"partition")
@@ -92,6 +94,19 @@ class BatchStage:
         if place_partition(place, turn.partitions) != turn.partition:
             return 0
         return self._gather(turn, self._key.shared_bucket_of(event, turn.now_ms), events)
+
+    def forward(self, turn: Turn, events: list[KnownEvent]) -> bool:
+        """Send events of one name to where they are gathered, all in one command; False if that is here.
+
+        Only what `gather` would take there, and only for events whose own ids say where they stood in the log.
+        """
+        if self._if is not None or self._partitioned or not self._key.is_shared:
+            return False
+        target = place_partition(self._key.shared_place_of(events[0], turn.now_ms), turn.partitions)
+        if target == turn.partition:
+            return False
+        turn.command(target, Gathered(self._function_id, events))
+        return True
 
     def _gather(self, turn: Turn, bucket: bytes, events: list[KnownEvent]) -> int:
         buffers = turn.state.admission.buffers

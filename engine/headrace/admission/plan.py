@@ -64,15 +64,17 @@ def place_partition(place: bytes, partitions: int) -> int:
 class Plan:
     """The stages of one function."""
 
-    __slots__ = ("gather", "stages")
+    __slots__ = ("forward", "gather", "stages")
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         self.stages = tuple(sorted(stages, key=lambda stage: stage.number))
         first = self.stages[0] if self.stages else None
-        # What a stage may have besides: `gather(turn, events)` takes in events of one name without a start, if nothing
-        # else can become of them here, from the first on, and tells how many; `know_later(stages)` tells it which way
-        # its starts go from there.
+        # What a stage may have besides: `gather(turn, events)` takes in events of one name without starts, if nothing
+        # else can become of them here, from the first on, and tells how many; `forward(turn, events)` sends all of them
+        # to where they are gathered, if that is elsewhere, and tells whether it did; `know_later(stages)` tells it
+        # which way its starts go from there.
         self.gather: Callable[[Turn, list[KnownEvent]], int] | None = getattr(first, "gather", None)
+        self.forward: Callable[[Turn, list[KnownEvent]], bool] | None = getattr(first, "forward", None)
         for index, stage in enumerate(self.stages):
             know_later: Callable[[Sequence[Stage]], None] | None = getattr(stage, "know_later", None)
             if know_later is not None:

@@ -44,7 +44,8 @@ _NAMED = {
     "@hourly": "0 * * * *",
 }
 _PREFIX = re.compile(r"\s*(?:CRON_)?TZ=(\S+)\s+(\S.*)", re.DOTALL)
-_PART = re.compile(r"(\*|\?|[A-Za-z]+|\d{1,4})(?:-([A-Za-z]+|\d{1,4}))?(?:/(\d{1,4}))?")
+_PART = re.compile(r"(\*|\?|[A-Za-z]+|\d{1,4})(?:-([A-Za-z]+|\d{1,4}))?(?:/(\d{1,4}))?", re.ASCII)
+_QUARTZ = re.compile(r"L(?:-\d+)?W?|\d+[LW]|[A-Z]{3}L|[A-Z\d]+#\d*", re.ASCII)  # the last day, the second MON
 
 
 class _Field(NamedTuple):
@@ -82,7 +83,8 @@ class CronLine:
             raise _bad(line, f"there is no {line}", "write one of " + ", ".join(_NAMED) + ", or @every 90s")
         if len(fields) != 5:
             more = "; seconds have no field here" if len(fields) == 6 else ""
-            raise _bad(line, f"it has {len(fields)} field{'' if len(fields) == 1 else 's'}{more}", "")
+            do = "write a list without spaces, as in MON,TUE" if ", " in line else ""
+            raise _bad(line, f"it has {len(fields)} field{'' if len(fields) == 1 else 's'}{more}", do)
         minutes, hours, self.days, self.months, weekdays = (
             _read_field(line, text, field) for text, field in zip(fields, _FIELDS, strict=True)
         )
@@ -199,8 +201,8 @@ def _read_field(line: str, text: str, field: _Field) -> frozenset[int]:
     found: set[int] = set()
     for part in text.split(","):
         match = _PART.fullmatch(part)
-        if match is None:
-            raise _bad(line, f"{part!r} is no {field.name}", f"write *, a number, a range or a list: {_reach(field)}")
+        if match is None or _QUARTZ.fullmatch(part.upper()):
+            raise _bad(line, f"{part!r} is no {field.name}", _instead(part, field))
         first, last, step = match.groups()
         if first in _ANY:
             if last is not None:
@@ -213,7 +215,9 @@ def _read_field(line: str, text: str, field: _Field) -> frozenset[int]:
         if most < least and field.names is _DAYS and most == 0:
             most = 7  # FRI-SUN
         if most < least:
-            raise _bad(line, f"the {field.name}s {part!r} end before they begin", "write two ranges: FRI-SAT,SUN-MON")
+            end, begin = (field.names[-1], field.names[0]) if first.isalpha() else (field.most, field.least)
+            do = f"write two ranges: {first}-{end},{begin}-{last}"
+            raise _bad(line, f"the range {part!r} of the {field.name} ends before it begins", do)
         if step == "0" or (step and not int(step)):
             raise _bad(line, f"{part!r} has a step of 0", "a step is 1 or more")
         found.update(range(least, most + 1, int(step or 1)))
@@ -226,10 +230,17 @@ def _read_number(line: str, text: str, field: _Field) -> int:
     elif text.upper() in field.names:
         number = field.names.index(text.upper()) + field.first_name
     else:
-        raise _bad(line, f"{text!r} is no {field.name}", _reach(field))
+        short = text.upper()[:3]
+        raise _bad(line, f"{text!r} is no {field.name}", f"write {short}" if short in field.names else _reach(field))
     if not field.least <= number <= field.most:
         raise _bad(line, f"{text} is no {field.name}", _reach(field))
     return number
+
+
+def _instead(part: str, field: _Field) -> str:
+    if _QUARTZ.fullmatch(part.upper()):
+        return "there is no L, W and # here: start on every day that may be meant, and look at the date in the function"
+    return f"write *, a number, a range or a list: {_reach(field)}"
 
 
 def _reach(field: _Field) -> str:

@@ -10,7 +10,18 @@ import msgspec
 
 from headrace.records.codec import Packed
 from headrace.records.rows import Failure, KnownEvent, Row, Start
-from headrace.records.waits import LookedBack, Register, Seen, SendSignal, ShapeKnown, ShapeUsed, WaitAnswer, Withdraw
+from headrace.records.waits import (
+    CatchUpAsked,
+    CaughtUp,
+    LookedBack,
+    Register,
+    Seen,
+    SendSignal,
+    ShapeKnown,
+    ShapeUsed,
+    WaitAnswer,
+    Withdraw,
+)
 
 
 class Command(msgspec.Struct, array_like=True, gc=False, tag_field="t"):
@@ -155,6 +166,12 @@ class StateAsked(Command, tag=17):
     value: bytes | None = None
 
 
+class TakenUp(Command, tag=18):
+    """The partition has a new owner, and waits are decided here: the other partitions are to say what has come."""
+
+    claim: int
+
+
 class Acquire(Command, tag=20):
     """A run asks a gate for a slot."""
 
@@ -210,6 +227,13 @@ class CancelStart(Command, tag=61):
     run_id: str
     reason: str
     trail: list[int]
+
+
+class Gathered(Command, tag=62):
+    """Events that go into the batch of a function, which is gathered elsewhere; no other start can become of them."""
+
+    function_id: str
+    events: list[KnownEvent]
 
 
 class CancelRuns(Command, tag=50):
@@ -279,6 +303,7 @@ AnyCommand = (
     | ResumeRun
     | ReleaseLock
     | CancelStart
+    | Gathered
     | Register
     | Withdraw
     | WaitAnswer
@@ -287,6 +312,9 @@ AnyCommand = (
     | ShapeUsed
     | SendSignal
     | LookedBack
+    | TakenUp
+    | CatchUpAsked
+    | CaughtUp
 )
 # What goes from one partition to another.
 Travelling = (
@@ -300,6 +328,7 @@ Travelling = (
     | ResumeRun
     | ReleaseLock
     | CancelStart
+    | Gathered
     | Start
     | Answer
     | Register
@@ -309,6 +338,8 @@ Travelling = (
     | Seen
     | ShapeUsed
     | SendSignal
+    | CatchUpAsked
+    | CaughtUp
 )
 
 

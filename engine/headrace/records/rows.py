@@ -233,6 +233,7 @@ class TimerKind(IntEnum):
     WAIT = 30  # a waiter's time is over
     RECENT_EXPIRY = 31  # a minute's worth of recent events is forgotten
     SHAPE = 32  # look whether anybody still waits for events of a shape
+    CAUGHT_UP = 33  # tell a partition that asks that what came before is told; `step` is who asks
 
 
 class Timer(Row):

@@ -150,6 +150,20 @@ class LookedBack(Row, tag_field="t", tag=37):
     gone_ms: int = 0
 
 
+class CatchUpAsked(Row, tag_field="t", tag=38):
+    """A partition that has a new owner asks another one to say when it has told everything that came before."""
+
+    partition: int
+    claim: int
+
+
+class CaughtUp(Row, tag_field="t", tag=39):
+    """A partition has applied what stood in its logs at its claim, and told what it forwards of that."""
+
+    partition: int
+    claim: int  # of who has asked
+
+
 class ShapeRow(Row):
     """What a partition knows of a shape: as one that forwards, as one that decides, and as the one that keeps it."""
 

@@ -5,7 +5,6 @@ Everything here is synchronous and deterministic in (state, input, now_ms).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from headrace.adapters.seams import Record
@@ -13,7 +12,7 @@ from headrace.admission import Plan, first_starts, forget_event_ids, make_home, 
 from headrace.errors import BadRecord, HeadraceError, StateCorrupted
 from headrace.functions.settings import LIMITS, PAUSE
 from headrace.records.broadcasts import split_broadcast_key
-from headrace.records.commands import ENVELOPE, AnyCommand, BackFilled, Broadcast, FilledBack
+from headrace.records.commands import ENVELOPE, AnyCommand, BackFilled, Broadcast, FilledBack, Gathered
 from headrace.records.dead import dead_headers
 from headrace.records.events import HEADER_SOURCE, KEY_BYTES_MAX, EventFields, read_event
 from headrace.records.ids import entropy, partition_of, position_entropy
@@ -21,7 +20,6 @@ from headrace.records.rows import KnownEvent, Start, Timer, TimerKind, timer_key
 from headrace.records.waits import Found
 from headrace.routing import SHAPE_KIND, Forwarding, Routes
 from headrace.runs import new_start, start_run, wake_run, wake_step
-from headrace.state import Turn
 from headrace.worker.back_fill_rows import plan_back_fill, take_filled
 from headrace.worker.dispatch import BROADCASTS, COMMANDS, TIMERS
 from headrace.worker.event_records import header_of, known_event
@@ -31,8 +29,8 @@ from headrace.worker.turn import NONE_BEFORE, OpenTurn
 
 _NAMES_MAX = 4096
 _UNKNOWN: Any = object()
-# A function, and what takes events into its batch: see `Plan.gather`.
-_Batch = tuple[str, Callable[[Turn, list[KnownEvent]], int]]
+_NO_PLAN = Plan(())
+_Batch = tuple[str, Plan]  # a function and its plan, whose first stage gathers
 _DEFINING = ("", LIMITS, PAUSE)  # the kinds of broadcasts that say how a function's events are routed and admitted
 
 
@@ -103,6 +101,8 @@ class Inputs:
             self.define(command)
         elif type(command) is Start:
             self._start(command)
+        elif type(command) is Gathered:
+            self._take_gathered(command)
         elif type(command) is FilledBack:
             self._fill_back(command)
         elif type(command) is BackFilled:
@@ -201,7 +201,7 @@ class Inputs:
         plan = None if function_id is None else self._plans.get(function_id)
         batch = None
         if function_id is not None and plan is not None and plan.gather is not None:
-            batch = (function_id, plan.gather)
+            batch = (function_id, plan)
         if len(self._batches) >= _NAMES_MAX:  # names come from strangers: keep the table bounded
             self._batches.clear()
         self._batches[name] = batch
@@ -211,18 +211,23 @@ class Inputs:
         """Take events into their batch; where there is none to take them in, the next one begins it with a start."""
         if not group or batch is None:
             return
-        function_id, gather = batch
+        function_id, plan = batch
         turn = self._turn
-        done = 0
-        while done < len(group):
-            taken = gather(turn, group[done:] if done else group)
-            if not taken:
-                self._start(new_start(turn, function_id, group[done]))
-                taken = 1
-            done += taken
+        left, group[:] = group[:], []
+        while left:
+            if plan.gather is not None and (taken := plan.gather(turn, left)):
+                left = left[taken:]
+            elif plan.forward is not None and plan.forward(turn, left):
+                left = []
+            else:
+                self._start(new_start(turn, function_id, left.pop(0)))
             if turn.local:
                 self._apply_local()
-        group.clear()
+
+    def _take_gathered(self, gathered: Gathered) -> None:
+        """Take in events from another partition; as that one, by what is known of the function here."""
+        plan = self._plans.get(gathered.function_id, _NO_PLAN)
+        self._gather((gathered.function_id, plan), gathered.events)
 
     def _take_event(self, record: Record, fields: EventFields) -> None:
         cause = self.cause(record)

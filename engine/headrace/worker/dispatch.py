@@ -38,10 +38,22 @@ from headrace.records.commands import (
     StateAsked,
     StepReport,
     Suspended,
+    TakenUp,
     WaitAsked,
 )
 from headrace.records.rows import Timer, TimerKind
-from headrace.records.waits import LookedBack, Register, Seen, SendSignal, ShapeKnown, ShapeUsed, WaitAnswer, Withdraw
+from headrace.records.waits import (
+    CatchUpAsked,
+    CaughtUp,
+    LookedBack,
+    Register,
+    Seen,
+    SendSignal,
+    ShapeKnown,
+    ShapeUsed,
+    WaitAnswer,
+    Withdraw,
+)
 from headrace.routing import (
     SHAPE_KIND,
     forget_recent,
@@ -83,7 +95,17 @@ from headrace.runs import (
     take_step_report,
     take_wait_answer,
 )
+from headrace.worker.held_waits import ask_others, take_question, tell_caught_up
 from headrace.worker.turn import OpenTurn
+
+
+def _take_up(turn: OpenTurn, command: TakenUp) -> None:
+    ask_others(turn, turn.held_waits, command)
+
+
+def _take_answer(turn: OpenTurn, command: CaughtUp) -> None:
+    turn.held_waits.answered(command.claim, command.partition)
+
 
 COMMANDS: dict[type, Callable[[OpenTurn, Any], None]] = {
     StepReport: take_step_report,
@@ -114,6 +136,9 @@ COMMANDS: dict[type, Callable[[OpenTurn, Any], None]] = {
     ShapeUsed: keep_shape,
     SendSignal: send_signal,
     LookedBack: take_findings,
+    TakenUp: _take_up,
+    CatchUpAsked: take_question,
+    CaughtUp: _take_answer,
 }
 
 # By TimerKind: called with the timer, whose row is gone by then, and the time at which it was due.
@@ -127,6 +152,7 @@ TIMERS: dict[int, Callable[[OpenTurn, Timer, int], None]] = {
     TimerKind.WAIT: time_out_waiter,
     TimerKind.RECENT_EXPIRY: forget_recent,
     TimerKind.SHAPE: look_after_shape,
+    TimerKind.CAUGHT_UP: tell_caught_up,
     TimerKind.DEBOUNCE: end_debounce,
     TimerKind.BATCH: end_gathering,
     TimerKind.THROTTLE: let_next_go,

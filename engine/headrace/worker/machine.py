@@ -14,7 +14,7 @@ from functools import partial
 
 from headrace.adapters.seams import Handle
 from headrace.records.changelog import Bookmark
-from headrace.records.commands import AnyCommand, Broadcast
+from headrace.records.commands import AnyCommand, Broadcast, TakenUp
 from headrace.records.history import SEQ_BITS
 from headrace.records.rows import Positions, Run, Step
 from headrace.worker.apply import Inputs
@@ -112,6 +112,8 @@ class Machine:
         self._start_found(deque(key.decode() for key, _ in self.overlay.runs.active.scan(b"")))
         self._hold_timers()
         self.look_backs.start()
+        if self.turn.held_waits.needed():
+            self.submit(TakenUp(self.claim))
         self._tidy_later()  # what the owner before had sent already is sent once more, and has to leave the state
         self._ask_pump()
 
@@ -312,7 +314,8 @@ class Machine:
             key = timers.pop_due(now_ms)
             if key is None:
                 return
-            self.inputs.timer(key)
+            if not self.turn.held_waits.puts_aside(key):
+                self.inputs.timer(key)
             left -= 1
 
     # --- what a commit sets free --------------------------------------------------------------------------------

@@ -57,6 +57,11 @@ class TimerRows(Rows[rows.Timer]):
             return None
         return heappop(self._heap)
 
+    def push(self, key: bytes) -> None:
+        """Put back what was taken out of the window: it is due once more."""
+        if self._horizon is None or key < self._horizon:
+            heappush(self._heap, key)
+
     def _refill(self) -> None:
         horizon = self._horizon or b""
         start = self.table + horizon

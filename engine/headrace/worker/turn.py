@@ -22,6 +22,7 @@ from headrace.records.ids import partition_of
 from headrace.records.limits import DEFAULTS, RunLimits
 from headrace.records.rows import Phase, Step
 from headrace.worker.counters import Counters
+from headrace.worker.held_waits import HeldWaits
 from headrace.worker.layout import Topics
 from headrace.worker.overlay import Overlay
 
@@ -73,6 +74,7 @@ class OpenTurn:
         self.partitions = partitions
         self.topics = topics
         self.state = state
+        self.held_waits = HeldWaits(state)
         self.wanted = wanted
         self.limits = limits
         self.now_ms = 0
