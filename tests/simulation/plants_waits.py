@@ -24,6 +24,7 @@ from headrace.records.wait_rows import CANCEL_STEP
 from headrace.records.waits import SendSignal, ShapeKnown, WaitAnswer
 from headrace.routing.shapes import Forwarding
 from headrace.worker.apply import Inputs
+from headrace.worker.held_waits import HeldWaits
 from headrace.worker.look_back import LookBacks, _Search
 from headrace.worker.machine import Machine
 from headrace.worker.overlay import Overlay
@@ -200,6 +201,11 @@ def _(patches: Patches) -> None:
         return send
 
     _command(patches, SendSignal, for_all)
+
+
+@plant("time-outs do not wait for what the other partitions have to tell", **_WAITS)
+def _(patches: Patches) -> None:
+    patches.set(HeldWaits, "begin", _nothing)
 
 
 # --- cancellations and calls ----------------------------------------------------------------------------------------

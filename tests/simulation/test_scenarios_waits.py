@@ -208,7 +208,7 @@ def test_a_time_out_that_is_decided_while_the_match_of_another_wait_travels_chan
         world.until(lambda: story.given(number) == ("event", 0, e))
 
 
-@pytest.mark.parametrize("place", [1])  # of the event; the wait is decided on partition 1
+@pytest.mark.parametrize("place", [0, 1])  # of the event; the wait is decided on partition 1
 def test_timers_after_five_minutes_in_which_nobody_ran(place: int) -> None:
     with scene(partitions=2, work="waits", faults=SLOW) as world:
         story = Story(world)
