@@ -17,6 +17,9 @@ from tests.simulation.test_scenarios_waits import (
     test_a_look_back_meets_the_live_stream_exactly as look_back_meets_live,
 )
 from tests.simulation.test_scenarios_waits import (
+    test_timers_after_five_minutes_in_which_nobody_ran as five_minutes,
+)
+from tests.simulation.test_scenarios_waits import (
     test_what_is_remembered_of_recent_events_is_forgotten_in_time as forgotten_in_time,
 )
 from tests.worker.test_overlay import one_row_travels
@@ -30,6 +33,7 @@ STORIES: dict[str, Callable[[], None]] = {
     "timers fire before what stood in the log at the claim is applied": cancelled_while_down,
     "a look-back ends one event before the live stream": lambda: look_back_meets_live(3),
     "what is remembered of recent events stays": forgotten_in_time,
+    "time-outs do not wait for what the other partitions have to tell": lambda: five_minutes(0),
 }
 
 
