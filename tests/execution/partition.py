@@ -161,6 +161,9 @@ class PartitionInMemory:
 
     # --- Owner --------------------------------------------------------------------------------------------------
 
+    def time_ms(self) -> int:
+        return max(self.now_ms, self.clock.wall_ms())
+
     def submit(self, command: AnyCommand) -> None:
         assert self.alive, f"submitted after the owner was dropped: {command}"
         self.submitted.append(command)

@@ -434,6 +434,9 @@ class Hand:
         self.submitted: list[AnyCommand] = []
         self.stored: tuple[Run, dict[bytes, Step]] | None = None
 
+    def time_ms(self) -> int:
+        return 0
+
     def submit(self, command: AnyCommand) -> None:
         self.submitted.append(command)
 

@@ -29,6 +29,9 @@ class Hand:
     def __init__(self) -> None:
         self.ended = asyncio.Event()
 
+    def time_ms(self) -> int:
+        return 0
+
     def submit(self, command: AnyCommand) -> None:
         if isinstance(command, RunReport):
             self.ended.set()

@@ -16,6 +16,10 @@ class Owner(Protocol):
     @property
     def partition(self) -> int: ...
 
+    def time_ms(self) -> int:
+        """Give the partition's time, which the records of its runs go by; no clock of a node."""
+        ...
+
     def submit(self, command: AnyCommand) -> None:
         """Take an input; it is applied in a later iteration of the loop, in the order of the calls."""
         ...

@@ -129,7 +129,7 @@ async def _attempt(call: Call, callee: Callee, function: Any, args: Any, kwargs:
     if live.owned.draining:  # nothing new begins here any more; the next owner does it
         await _outcome(call)
     home = live.home
-    started_ms = live.clock.wall_ms()
+    started_ms = live.owned.owner.time_ms()
     output: bytes | None = None
     output_json = ""
     failure: Failure | None = None

@@ -19,6 +19,10 @@ class Owner(Protocol):
     @property
     def partition(self) -> int: ...
 
+    def time_ms(self) -> int:
+        """Give the partition's time."""
+        ...
+
     def submit(self, command: AnyCommand) -> None:
         """Take a result as an input; it is applied in a later turn."""
         ...
