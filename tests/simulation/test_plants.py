@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+import tests.simulation.plants_limits
 import tests.simulation.plants_waits  # noqa: F401 - plants register themselves
+import tests.simulation.test_scenarios_limits as limits
 from tests.simulation.plan import draw_plan
 from tests.simulation.plants import PLANTS
 from tests.simulation.simulation import Simulation
@@ -33,6 +35,15 @@ STORIES: dict[str, Callable[[], None]] = {
     "timers fire before what stood in the log at the claim is applied": cancelled_while_down,
     "a look-back ends one event before the live stream": lambda: look_back_meets_live(3),
     "what is remembered of recent events stays": forgotten_in_time,
+    "gates are asked in the order in which they are declared": (
+        limits.test_gates_of_two_functions_in_another_order_let_nobody_wait_for_ever
+    ),
+    "a raised limit is not told to those who wait": limits.test_a_limit_that_is_raised_lets_go_at_once_those_who_wait,
+    "a debounce has no bound": limits.test_a_debounce_that_is_put_off_again_and_again_goes_on_when_its_time_is_over,
+    "what is dropped behind a singleton keeps its lock": (
+        limits.test_a_lock_comes_back_from_what_a_later_stage_has_dropped
+    ),
+    "a lock is given back by anybody": limits.test_what_is_skipped_gives_back_no_lock,
     "time-outs do not wait for what the other partitions have to tell": lambda: five_minutes(0),
 }
 

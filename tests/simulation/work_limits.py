@@ -19,11 +19,12 @@ from tests.simulation.watch import Landing
 from tests.simulation.workload import KEYS, event_value
 from tests.simulation.workload_limits import (
     LIMITED,
-    STARTED,
+    Limited,
     LimitedScripts,
     Watching,
     limited_ends_as,
     make_limited_functions,
+    started_by_name,
 )
 
 if TYPE_CHECKING:
@@ -38,14 +39,15 @@ _LATE_MS = 2 * _MINUTE_MS
 class LimitedWork:
     """Implements `work.Work`."""
 
-    def __init__(self, simulation: Simulation) -> None:
+    def __init__(self, simulation: Simulation, limited: Limited = LIMITED) -> None:
         self.simulation = simulation
+        self._limited = limited
         self._draw = Random(f"limits {simulation.plan.seed}")
         self.watching = Watching(simulation.scribe)
-        self.functions = make_limited_functions(self.watching)
+        self.functions = make_limited_functions(self.watching, limited)
         oracles, topics = simulation.oracles, simulation.world.topics
         self.rules = [Rules(oracle) for oracle in oracles]
-        self.starts = Starts(oracles, topics, STARTED)
+        self.starts = Starts(oracles, topics, started_by_name(limited))
         self.stages = StageRules(self.rules, self.starts)
         self.gates = GateRules(oracles, self.rules, self.starts, topics.commands)
         self.starts.tell += [self.stages.take, self.gates.take]

@@ -25,8 +25,9 @@ from tests.simulation.workload import RETRIES, Scribe
 _OPTIONS: dict[str, Any] = {"retries": Retries(RETRIES, Backoff("fixed", "150ms", "1s", 0.1))}
 A, B, NUMBER, RANK = "event.data.a", "event.data.b", "event.data.i", "event.data.rank"
 
-# By function: the events that start it, and its options.
-LIMITED: dict[str, tuple[list[str], dict[str, Any]]] = {
+Limited = dict[str, tuple[list[str], dict[str, Any]]]  # by function: the events that start it, and its options
+
+LIMITED: Limited = {
     "one": (["la"], {"concurrency": Concurrency(1, key=A), "on_exhausted": "park"}),
     "two": (["la"], {"concurrency": [Concurrency(2, key=A), Concurrency(3, key=B, scope="app")]}),
     "wide": (["lb"], {"concurrency": [Concurrency(2), Concurrency(1, key=B, scope="account")]}),
@@ -101,9 +102,14 @@ LIMITED: dict[str, tuple[list[str], dict[str, Any]]] = {
     ),
 }
 NAMES = ["la", "lb", "lc", "ld", "le"]
-STARTED = {
-    name: [f"sim-{function_id}" for function_id, (names, _) in LIMITED.items() if name in names] for name in NAMES
-}
+
+
+def started_by_name(limited: Limited) -> dict[str, list[str]]:
+    """By the name of an event: the functions that it starts."""
+    names = sorted({name for found, _ in limited.values() for name in found})
+    return {
+        name: [f"sim-{function_id}" for function_id in limited if name in limited[function_id][0]] for name in names
+    }
 
 
 class Watching:
@@ -144,7 +150,7 @@ class Watching:
             return "it has been resumed"
 
 
-def make_limited_functions(watching: Watching) -> dict[str, Function]:
+def make_limited_functions(watching: Watching, limited_by: Limited) -> dict[str, Function]:
     """Declare them."""
     scribe = watching.scribe
 
@@ -170,7 +176,7 @@ def make_limited_functions(watching: Watching) -> dict[str, Function]:
         return numbers
 
     found: dict[str, Function] = {}
-    for function_id, (names, options) in LIMITED.items():
+    for function_id, (names, options) in limited_by.items():
         for made in declare_function("sim", function_id, limited, {**_OPTIONS, "trigger": names, **options}):
             found[made.id] = made
     return found
