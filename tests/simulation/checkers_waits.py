@@ -302,12 +302,10 @@ class Waits:
         digest = digest_of("\0signal", "", signal.name.encode())
         tick = self._ledger.tick_of(verdict.partition, verdict.seq)
         self.verdicts[verdict.status] += 1
+        waited = [
+            key for key, (since, end) in self._waits_of(digest).items() if since < tick and (not end or end > tick)
+        ]
         if verdict.status == "nobody_waits":
-            waited = [
-                key
-                for key, ends in self._waits_of(digest).items()
-                if any(since < tick and (end is None or end > tick) for since, end in ends)
-            ]
             if takers or waited:
                 raise Violation(f"signals: nobody was to wait for {signal}, and {takers or waited} did")
             return
@@ -315,18 +313,19 @@ class Waits:
         ended = self._ledger.ended.get(run_id)
         if [life.run_id for life in takers] != [run_id] and (takers or ended is None or not self._died(run_id)):
             raise Violation(f"signals: {signal} was for {run_id}, and {takers} have it")
+        for key in waited if takers else ():
+            if self._ledger.asked_ms[key] < takers[0].asked_ms:
+                raise Violation(f"signals: {signal} was for {takers}, and {key!r} has waited longer")
 
     def _died(self, run_id: str) -> bool:
         return any(
             life.run_id == run_id and life.op == SIGNAL and life.done_tick < 0 for life in self._ledger.steps.values()
         )
 
-    def _waits_of(self, digest: bytes) -> dict[bytes, list[tuple[int, int | None]]]:
-        """From when to when each waiter of a signal was there."""
-        found: dict[bytes, list[tuple[int, int | None]]] = defaultdict(list)
-        for key in self._ledger.arrived:
-            if key[:DIGEST] == digest:
-                since = self._ledger.arrived[key]
-                gone = self._ledger.gone[key]
-                found[key].append((since, gone[0].tick if gone else None))
-        return found
+    def _waits_of(self, digest: bytes) -> dict[bytes, tuple[int, int]]:
+        """From when to when each waiter of a signal was there; 0: to the end."""
+        return {
+            key: (since, self._ledger.gone[key][0].tick if self._ledger.gone[key] else 0)
+            for key, since in self._ledger.arrived.items()
+            if key[:DIGEST] == digest
+        }

@@ -113,6 +113,7 @@ class Ledger:
         self.ended: dict[str, int] = {}  # run id → tick
         self.arrived: dict[bytes, int] = {}  # keys of waiters that were ever seen, and the tick at which they came
         self.shape_rows: dict[tuple[int, str, str], list[Any]] = {}  # by partition, event and path: as it stands
+        self.asked_ms: dict[bytes, int] = {}  # by key of the waiter
         self.looked_back = 0
         self.changed: set[bytes] = set()  # digests of the last commit
         for oracle in oracles:
@@ -166,6 +167,7 @@ class Ledger:
         if raw is not None:
             place.waiters[key] = unpack(raw)
             self.arrived.setdefault(key, self.tick)
+            self.asked_ms[key] = place.waiters[key][12]
             self.changed.add(key[:DIGEST])
             return
         place.waiters.pop(key, None)

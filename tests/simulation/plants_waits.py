@@ -208,6 +208,25 @@ def _(patches: Patches) -> None:
     patches.set(HeldWaits, "begin", _nothing)
 
 
+@plant("a signal is for the one who has asked last", **_WAITS)
+def _(patches: Patches) -> None:
+    def for_last(before: Callable[..., None]) -> Callable[..., None]:
+        def send(turn: Any, command: SendSignal) -> None:
+            waiting = turn.state.waiting.waiters
+            found = list(waiting.scan(signal_digest(command.signal)))
+            last = max((waiter.asked_ms for _, waiter in found), default=0)
+            for key, waiter in found:
+                waiting.put(key, msgspec.structs.replace(waiter, asked_ms=last - waiter.asked_ms))
+            before(turn, command)
+            for key, waiter in found:
+                if waiting.get(key) is not None:
+                    waiting.put(key, waiter)
+
+        return send
+
+    _command(patches, SendSignal, for_last)
+
+
 # --- cancellations and calls ----------------------------------------------------------------------------------------
 
 

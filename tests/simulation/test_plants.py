@@ -9,20 +9,12 @@ import pytest
 import tests.simulation.plants_limits
 import tests.simulation.plants_waits  # noqa: F401 - plants register themselves
 import tests.simulation.test_scenarios_limits as limits
+from tests.simulation import test_scenarios_waits as waits
 from tests.simulation.plan import draw_plan
 from tests.simulation.plants import PLANTS
 from tests.simulation.simulation import Simulation
 from tests.simulation.test_scenarios import (
     test_a_cancellation_in_the_log_beats_a_timer_that_became_due_while_nobody_ran as cancelled_while_down,
-)
-from tests.simulation.test_scenarios_waits import (
-    test_a_look_back_meets_the_live_stream_exactly as look_back_meets_live,
-)
-from tests.simulation.test_scenarios_waits import (
-    test_timers_after_five_minutes_in_which_nobody_ran as five_minutes,
-)
-from tests.simulation.test_scenarios_waits import (
-    test_what_is_remembered_of_recent_events_is_forgotten_in_time as forgotten_in_time,
 )
 from tests.worker.test_overlay import one_row_travels
 from tests.worker.test_restore import restored_after_a_stop_in_the_middle_of_a_commit
@@ -33,8 +25,10 @@ STORIES: dict[str, Callable[[], None]] = {
     "a row whose bytes are the same is taken for the same write": lambda: one_row_travels("xdxhfhf", 0),
     "a stored position is that of a chunk": restored_after_a_stop_in_the_middle_of_a_commit,
     "timers fire before what stood in the log at the claim is applied": cancelled_while_down,
-    "a look-back ends one event before the live stream": lambda: look_back_meets_live(3),
-    "what is remembered of recent events stays": forgotten_in_time,
+    "a look-back ends one event before the live stream": lambda: waits.test_a_look_back_meets_the_live_stream_exactly(
+        3
+    ),
+    "what is remembered of recent events stays": waits.test_what_is_remembered_of_recent_events_is_forgotten_in_time,
     "gates are asked in the order in which they are declared": (
         limits.test_gates_of_two_functions_in_another_order_let_nobody_wait_for_ever
     ),
@@ -44,7 +38,17 @@ STORIES: dict[str, Callable[[], None]] = {
         limits.test_a_lock_comes_back_from_what_a_later_stage_has_dropped
     ),
     "a lock is given back by anybody": limits.test_what_is_skipped_gives_back_no_lock,
-    "time-outs do not wait for what the other partitions have to tell": lambda: five_minutes(0),
+    "time-outs do not wait for what the other partitions have to tell": (
+        lambda: waits.test_timers_after_five_minutes_in_which_nobody_ran(0)
+    ),
+    "the other waits of a step are not withdrawn": (waits.test_the_first_of_several_events_withdraws_the_other_waits),
+    "a signal is for all who wait": waits.test_a_signal_is_for_the_one_who_has_waited_longest_and_for_nobody_else,
+    "a signal is for the one who has asked last": (
+        waits.test_a_signal_is_for_the_one_who_has_waited_longest_and_for_nobody_else
+    ),
+    "nobody tells the caller of a run that it was cancelled": (
+        waits.test_a_cancellation_that_overtakes_a_start_on_its_way_reaches_it_and_the_parent_hears
+    ),
 }
 
 

@@ -208,6 +208,34 @@ def test_a_time_out_that_is_decided_while_the_match_of_another_wait_travels_chan
         world.until(lambda: story.given(number) == ("event", 0, e))
 
 
+def test_the_first_of_several_events_withdraws_the_other_waits() -> None:
+    with scene(partitions=2, work="waits", faults=SLOW) as world:
+        story = Story(world)
+        world.node("n0")
+        number = story.run({"do": "any", "of": [["wait/a", "match"], ["wait/b", "match"], ["wait/b", "any"]]})
+        world.until(lambda: len([k for o in world.oracles for k in o.state if k[:1] == b"u"]) == 3)
+        e = story.come("wait/a")
+        world.until(lambda: story.given(number) == ("event", 0, e))
+        world.until(lambda: not [k for o in world.oracles for k in o.state if k[:1] == b"u"], 1.0)
+
+
+def test_a_signal_is_for_the_one_who_has_waited_longest_and_for_nobody_else() -> None:
+    with scene(partitions=2, work="waits", faults=SLOW) as world:
+        story = Story(world)
+        world.node("n0")
+        numbers = []
+        for partition in (0, 1, 0):
+            number = story.run({"do": "signal", "name": "s0", "ms": 0}, key=on(partition, 2))
+            world.until(lambda: story.asked(number))  # noqa: B023
+            numbers.append(number)
+        world.pass_time(0.2)
+        for place in range(3):
+            sent = story.work.signal("s0")
+            world.until(lambda: story.given(numbers[place]) == ("signal", sent.data), 1.0)  # noqa: B023
+            world.pass_time(0.2)
+            assert [bool(story.given(number)) for number in numbers] == [here <= place for here in range(3)]
+
+
 @pytest.mark.parametrize("place", [0, 1])  # of the event; the wait is decided on partition 1
 def test_timers_after_five_minutes_in_which_nobody_ran(place: int) -> None:
     with scene(partitions=2, work="waits", faults=SLOW) as world:
