@@ -45,11 +45,15 @@ def to_int(value: Any) -> Int:
     kind = type(value)
     if kind is Timestamp:
         return Int(int(value) // NS_PER_SECOND)
+    if kind is float and value == INT_MIN:  # so the definition has it: doubles do not tell it from what is below
+        raise Failed("int() of a number that does not fit into 64 bits")
     return Int(_in_range(_whole(value, "int"), INT_MIN, INT_MAX, "int"))
 
 
 def to_uint(value: Any) -> Uint:
     """Convert a number (towards zero) or a decimal text that is not negative to uint."""
+    if type(value) is float and value < 0:
+        raise Failed("uint() of a negative number")
     return Uint(_in_range(_whole(value, "uint"), 0, UINT_MAX, "uint"))
 
 

@@ -95,10 +95,25 @@ _CALLS: Final = {
     "get": "a plain path; what is missing equals null", "isEmpty": "size(x) == 0", "parse": "json_parse(text)",
     "atob": "b64decode(text)", "Date": "date(x)", "getTime": "int(date(x)), in seconds", "getYear": "getFullYear()",
     "getDay": "getDayOfWeek()", "concat": "a + b", "exists": "list.exists(x, …), or path != null",
+    "min": "a < b ? a : b", "least": "a < b ? a : b", "max": "a > b ? a : b", "greatest": "a > b ? a : b",
+    "abs": "x < 0 ? -x : x", "first": "list[0]", "last": "list[size(list) - 1]", "transformList": "list.map(x, …)",
+    "isinstance": "type(x) == string",
 }  # fmt: skip
+_TEXTS: Final = "texts are compared, joined and matched, not taken apart: text.matches('pattern')"
+_LISTS: Final = "lists are looked through with exists, all, filter and map, and not computed with"
+_OPTIONAL: Final = "nothing is optional here: a path that is missing is no error, it equals null"
+_NONE: Final = {
+    **dict.fromkeys(("trim", "replace", "split", "substring", "slice", "charAt", "format", "join", "quote"), _TEXTS),
+    **dict.fromkeys(("lastIndexOf", "encode"), _TEXTS),
+    **dict.fromkeys(("sum", "reduce", "sort", "sorted", "distinct", "flatten", "reverse", "range"), _LISTS),
+    **dict.fromkeys(("of", "none", "ofNonZeroValue", "orValue", "optMap", "hasValue"), _OPTIONAL),
+    "bind": "expressions have no variables of their own",
+}
 _EVENT_FIELDS: Final = frozenset({"name", "data", "id", "ts", "user", "v"})
 _SIGN = re.compile(r"[=!<>&|?+\-*/%^~:.;$@#`\\]+|[“”‘’]")
 _WORD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_CLOSED = re.compile(r"""(?:'''.*?'''|\"\"\".*?\"\"\"|'(?!'')[^'\n]*'|"(?!"")[^"\n]*")""", re.DOTALL)
+_HYPHENS = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*)\.(\w+(?:-\w+)+)", re.ASCII)
 
 
 def marked(source: str, at: int, width: int = 1) -> str:
@@ -150,9 +165,7 @@ def syntax_mistake(option: str, source: str, at: int | None) -> BadDeclaration:
     if at >= end:
         return _ends_early(option, source, end)
     if source[at] in "\"'":
-        return mistake(
-            option, source, at, "this text is never closed", do=f"close it with {source[at]} on the same line"
-        )
+        return _text_mistake(option, source, at)
     if source[at] == "{":
         do = 'messages do not exist here; a map is {"key": value} and stands where a value may stand'
         return mistake(option, source, at, "unexpected {", do=do)
@@ -161,7 +174,21 @@ def syntax_mistake(option: str, source: str, at: int | None) -> BadDeclaration:
     found = _WORD.match(source, at)
     unexpected = found[0] if found else source[at]
     do = "an operator is missing in front of it, or a bracket or comma is wrong before it"
+    if found and source[:at][-1:].isdigit():
+        do = "numbers are written 42, 0x2a, 4.2, 4.2e3 and 42u"
     return mistake(option, source, at, f"unexpected {unexpected}", width=len(unexpected), do=do)
+
+
+def _text_mistake(option: str, source: str, at: int) -> BadDeclaration:
+    closed = _CLOSED.match(source, at)
+    if closed is not None:
+        text = closed[0]
+        do = f"write [{text}], without a point" if source[:at].endswith(".") else "join texts with +"
+        return mistake(option, source, at, f"unexpected {text}", width=len(text), do=do)
+    quotes = source[at] * 3
+    if source[at - 2 : at + 1] == quotes:  # two of them were read as an empty text
+        return mistake(option, source, at - 2, "this text is never closed", width=3, do=f"close it with {quotes}")
+    return mistake(option, source, at, "this text is never closed", do=f"close it with {source[at]} on the same line")
 
 
 def _words_around(source: str, at: int) -> Iterable[re.Match[str]]:
@@ -196,6 +223,9 @@ def unknown_variable(option: str, source: str, at: int, name: str, variables: Co
         do = "read the triggering event: event.data.…"
     elif not do and name in _EVENT_FIELDS and "event" in variables:
         do = f"did you mean event.{name}?"
+    hyphens = _HYPHENS.search(source[: at + len(name)]) if source[:at].endswith("-") else None
+    if hyphens is not None and hyphens.end() == at + len(name):
+        do = f'write {hyphens[1]}["{hyphens[2]}"] for the field, or spaces around the minus'
     if not do:
         near = _nearest(name, variables)
         do = f"did you mean {near}?" if near else f"begin the path with {known}; put texts in quotes: '{name}'"
@@ -212,8 +242,10 @@ def unknown_function(
         do = f"write x.{name}(…)" if kind == "function" else f"write {name}(…), without anything in front"
     elif name in _CALLS:
         do = f"write {_CALLS[name]}"
+    elif name in _NONE:
+        do = _NONE[name]
     else:
-        near = _nearest(name, [*known, *others])
+        near = _nearest(name, [*known, *others], 0.75)
         do = f"did you mean {near}?" if near else f"use one of the {kind}s that there are"
     return mistake(
         option, source, at, f"there is no {kind} {name}", width=len(name), do=do, code="unknown_function",
@@ -221,9 +253,9 @@ def unknown_function(
     )  # fmt: skip
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def _nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     import difflib
 
     by_lower = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=cutoff)
     return by_lower[near[0]] if near else ""
