@@ -142,13 +142,7 @@ class Machine:
         self.sources.close()
         self.look_backs.close()
         self._young.close()
-        for timer in (
-            self._wake,
-            self._flush_timer,
-            self._tidy_timer,
-            self._room_timer,
-            self._hold_timer,
-        ):
+        for timer in (self._wake, self._flush_timer, self._tidy_timer, self._room_timer, self._hold_timer):
             if timer is not None:
                 timer.cancel()
         self._execution.drop(self)
