@@ -6,9 +6,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from headrace.adapters.embedded_kafka import EmbeddedKafka
+
+# A busy machine is no failure: nothing that is generated here is about time.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 _KAFKA_TESTS = Path(__file__).with_name("kafka")
 

@@ -10,6 +10,7 @@ import pytest
 
 from headrace import (
     App,
+    Backoff,
     Batch,
     CancelOn,
     Concurrency,
@@ -19,11 +20,13 @@ from headrace import (
     OnEvent,
     Priority,
     RateLimit,
+    Retries,
     Singleton,
     Throttle,
     Timeouts,
 )
 from headrace.errors import BadDeclaration
+from headrace.expressions import parse_duration_ms
 from headrace.functions import declare_function
 from headrace.functions.options import AVAILABLE, LATER
 from headrace.records import definitions
@@ -208,6 +211,37 @@ REFUSED: list[tuple[str, Any, str]] = [
 @pytest.mark.parametrize(("option", "value", "said"), REFUSED)
 def test_a_mistake_is_answered_with_its_place_and_a_remedy(option: str, value: Any, said: str) -> None:
     assert said in str(refused(**{option: value}))
+
+
+# Every duration of an option: how it is given, and its bounds. Others than these have no bounds of their own.
+DURATIONS: list[tuple[str, Any, str, str]] = [
+    ("throttle", lambda d: Throttle(1, d), "10ms", "3660d"),
+    ("rate_limit", lambda d: RateLimit(1, d), "10ms", "3660d"),
+    ("debounce", lambda d: Debounce(d), "10ms", "3660d"),
+    ("debounce", lambda d: Debounce("10ms", timeout=d), "10ms", "3660d"),
+    ("batch", lambda d: Batch(10, d), "10ms", "3660d"),
+    ("idempotency", lambda d: Idempotency("event.id", d), "10ms", "3660d"),
+    ("cancel_on", lambda d: CancelOn("x", timeout=d), "10ms", "3660d"),
+    ("timeouts", lambda d: Timeouts(start=d), "10ms", "3660d"),
+    ("timeouts", lambda d: Timeouts(finish=d), "10ms", "3660d"),
+    ("start_from", lambda d: d, "10ms", "3660d"),
+    ("triggers", lambda d: Cron("@daily", jitter=d), "0s", "1d"),
+    ("retries", lambda d: Retries(1, Backoff(base=d, max="36525d")), "10ms", "36525d"),
+]
+
+
+@pytest.mark.parametrize(("option", "make", "least", "most"), DURATIONS)
+def test_every_duration_has_its_bounds(option: str, make: Any, least: str, most: str) -> None:
+    def given(value: Any) -> dict[str, Any]:
+        return {option: make(value)} | ({"trigger": None} if option == "triggers" else {})
+
+    least_ms, most_ms = parse_duration_ms(least), parse_duration_ms(most)
+    seconds = [] if option == "start_from" else [max(least_ms, 20) / 1000]  # there a number is an offset
+    for value in (least, most, timedelta(milliseconds=least_ms), "1h30m", *seconds):
+        declare(**given(value))
+    outside = [f"{most_ms + 1}ms", "-1s", "soon", "30", float("nan"), True]
+    for value in [*outside, *([f"{least_ms - 1}ms"] if least_ms else [])]:
+        refused(**given(value))
 
 
 CRONS: list[tuple[Any, list[definitions.CronTrigger]]] = [
