@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -87,10 +88,11 @@ def _read_start_from(value: object, where: str) -> str:
             where,
         )
     if isinstance(value, float) or (isinstance(value, str) and value.isdecimal()):
+        number = int(float(value)) if math.isfinite(float(value)) and float(value) >= 1 else 1
         raise invalid(
             f"start_from is {value!r}",
             "a time has units, and an offset is a whole number",
-            f'write start_from="{int(float(value))}s" for a time, or start_from={int(float(value))} for an offset',
+            f'write start_from="{number}s" for a time, or start_from={number} for an offset',
             where,
         )
     return format_duration(read_duration_ms(value, "start_from", where))
