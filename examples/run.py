@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 import tempfile
 import uuid
@@ -94,4 +95,5 @@ def took_ms(run: dict[str, Any]) -> float:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the node and its Kafka end as well
     sys.exit(main())

@@ -20,7 +20,7 @@ from typing import Any
 
 from headrace import App, Context, NonRetriableError, Priority, RateLimit, Throttle
 
-PER_ACCOUNT = 20  # uploads in a minute
+PER_ACCOUNT = 20  # uploads in an hour
 # What the model that reads resumes takes; for `make example NAME=resumes` its minute is shorter.
 PER_MINUTE = 10
 MINUTE = os.environ.get("RESUMES_MINUTE", "1m")
@@ -68,8 +68,8 @@ def read(text: str) -> Resume:
     trigger="resume/uploaded",
     # 1. The same text from the same account, within a day: nothing to do.
     idempotency="event.data.account + ': ' + event.data.text",
-    # 2. An account that uploads more than this in a minute is told so; nobody else waits because of it.
-    rate_limit=RateLimit(PER_ACCOUNT, "1m", key="event.data.account"),
+    # 2. An account that uploads more than this in an hour is told so; nobody else waits because of it.
+    rate_limit=RateLimit(PER_ACCOUNT, "1h", key="event.data.account"),
     # 3. The model takes this many. The others wait their turn, however many they are.
     throttle=Throttle(PER_MINUTE, MINUTE),
     # 4. In that queue, who pays goes an hour before who does not.
