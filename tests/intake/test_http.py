@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from headrace.adapters.system_clock import SystemClock
+from headrace.errors import BadRequest
 from headrace.intake.access import Access, KeyRing
 from headrace.intake.http import EventDoor, IntakeLimits
 from headrace.records.events import EVENT_BYTES_MAX
@@ -52,6 +53,21 @@ def test_one_event_is_on_the_log_as_it_was_sent() -> None:
     assert appender.sent[0].value == sent
     assert appender.sent[0].key is None
     assert header(appender, 0, "headrace-id") == event_id.encode()
+
+
+def test_data_that_an_app_does_not_want_is_refused_and_nothing_of_the_request_is_taken() -> None:
+    def check(name: str, data: Any) -> None:
+        if name == "order/created" and "orderId" not in data:
+            raise BadRequest("event_data_invalid", "orderId is missing", why="it is required", do="send it")
+
+    appender = TakingAppender()
+    fine = {"name": "order/created", "data": {"orderId": "7"}}
+    answer = post(appender, [fine, {"name": "order/created", "data": {"total": 1}}], check=check)
+    assert (answer.status, answer.json()["code"]) == (400, "event_data_invalid")
+    assert answer.json()["error"] == "event 2: orderId is missing"
+    assert appender.sent == []
+    assert post(appender, [fine, {"name": "other"}], check=check).status == 200
+    assert len(appender.sent) == 2
 
 
 def test_an_array_is_answered_in_its_order() -> None:

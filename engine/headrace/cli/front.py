@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -27,6 +27,8 @@ from headrace.console.signals import Signals
 from headrace.console.status import PartitionStatus
 from headrace.console.switches import Switches
 from headrace.errors import LogUnavailable
+from headrace.functions import Function
+from headrace.functions.models import EventModels
 from headrace.intake.access import Access, KeyRing, bearer_forms
 from headrace.intake.http import EventDoor
 from headrace.records.commands import CancelRun, Travelling
@@ -89,6 +91,8 @@ class Front:
         status: NodeStatus,
     ) -> None:
         self._parts = parts
+        self._checked_by: Mapping[str, Function] | None = None
+        self._models: list[EventModels] = []
         topics = parts.topics
         path = folder.path / ARCHIVE
         prepare_archive(path)
@@ -105,7 +109,12 @@ class Front:
             status=status,
             clock=parts.clock,
             door=EventDoor(
-                parts.outbox, topics.events, found.topics[topics.events].partitions, parts.clock, access=access
+                parts.outbox,
+                topics.events,
+                found.topics[topics.events].partitions,
+                parts.clock,
+                access=access,
+                check=self._check_event,
             ),
             cancel_run=self._cancel,
             settings=GuardSettings(access, allowed_hosts(plan), plan.dev),
@@ -132,6 +141,14 @@ class Front:
             await self._server.stop()
         await self._projector.stop()
         self._archive.close()
+
+    def _check_event(self, name: str, data: Any) -> None:
+        functions = self._parts.execution.functions
+        if functions is not self._checked_by:  # the apps were loaded again; functions of one app share their models
+            self._checked_by = functions
+            self._models = list({id(one.shared): one.shared.models for one in functions.values()}.values())
+        for models in self._models:
+            models.check_at_door(name, data)
 
     async def _cancel(self, run_id: str, partition: int, reason: str) -> None:
         await self._order(partition, CancelRun(run_id, reason))

@@ -9,6 +9,7 @@ import click
 from headrace.cli.options import client_options, json_option
 
 _RUN_ID_LENGTH = 26
+_COLUMNS = ("FUNCTION", "LIMIT", "NUMBER", "KEY", "SCOPE", "SET LIVE")
 
 
 @click.group(invoke_without_command=True)
@@ -30,7 +31,7 @@ def limits(ctx: click.Context, url: str | None, api_key: str | None, as_json: bo
         print_json(answer)
         return
     rows = [row for found in answer["data"] for row in _limit_rows(found)]
-    print_table(("FUNCTION", "LIMIT", "NUMBER", "KEY", "SCOPE", "SET LIVE"), rows, "No function has a limit.")
+    print_table(_COLUMNS, rows, "No function has a limit.")
 
 
 @limits.command("set")
@@ -60,6 +61,8 @@ def set_limits(
     api_key: str | None,
 ) -> None:
     """Change the limits of the function FN (full id: app-function) at once, until they are reset."""
+    from headrace.cli.tables import print_table
+
     body: dict[str, Any] = {}
     if concurrency is not None:
         body["concurrency"] = [{"limit": concurrency, "key": key, "scope": scope}]
@@ -69,8 +72,7 @@ def set_limits(
     if not body:
         raise click.UsageError("Give --concurrency, --throttle or --rate-limit.")
     answer = _client(ctx, url, api_key).post(f"/v1/functions/{_quoted(function)}/limits", body)
-    for row in _limit_rows(answer["data"]):
-        click.echo(" ".join(str(cell) for cell in row if cell != ""))
+    print_table(_COLUMNS, _limit_rows(answer["data"]), "It has no limits.")
 
 
 @limits.command("reset")
@@ -113,6 +115,8 @@ def resume(ctx: click.Context, what: str, key: str | None, url: str | None, api_
 
 
 def _limit_rows(found: dict[str, Any]) -> list[tuple[object, ...]]:
+    from headrace.expressions import format_duration
+
     name = found["function_id"]
     rows: list[tuple[object, ...]] = []
     if found["paused"]:
@@ -121,7 +125,7 @@ def _limit_rows(found: dict[str, Any]) -> list[tuple[object, ...]]:
     for limit in found["limits"]:
         number = str(limit["limit"])
         if limit.get("period_ms"):
-            number += f" in {limit['period_ms']} ms"
+            number += f" in {format_duration(limit['period_ms'])}"
         live = "yes" if limit["live"] else ""
         rows.append((name, limit["kind"], number, limit["key"] or "", limit.get("scope", ""), live))
     return rows

@@ -69,10 +69,9 @@ def _verdict(verdict: FoundVerdict, outcome: str) -> Reason:
 def _reason(event: FoundEvent, found: FoundFunction, definition: Definition, now_ms: int) -> Reason:
     named = [trigger for trigger in definition.triggers if _fits(trigger, event.name)]
     if not named:
-        waits = " or ".join(trigger.event for trigger in definition.triggers) or "no event"
-        return Reason(
-            found.function_id, "unmatched", "other_event", f"it waits for {waits}, and the event is {event.name}"
-        )
+        waits = " or ".join(trigger.event for trigger in definition.triggers)
+        said = f"it waits for {waits}" if waits else "it is started by no event"
+        return Reason(found.function_id, "unmatched", "other_event", f"{said}, and the event is {event.name}")
     known = KnownEvent(event.event_id, event.name, event.body, event.ts_ms, event.received_ms, event.given_id or "")
     if not Routes([definition]).match(known, now_ms):
         conditions = " and ".join(trigger.expression for trigger in named)

@@ -72,6 +72,12 @@ class EventModels:
         except ValueError as error:
             raise refusal(str(name), error) from None
 
+    def check_at_door(self, name: str, data: Any) -> None:
+        """Refuse what comes from elsewhere and does not fit, where that is the model's policy: BadRequest."""
+        model = self._by_name.get(name)
+        if model is not None and model.policy == "reject":
+            self.check(name, data)
+
     def typed(self, event: Event) -> Event:
         """Give the event with its data in the type of its model; as it is where there is none.
 

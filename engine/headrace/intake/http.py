@@ -17,7 +17,7 @@ from headrace.errors import BadRequest, HeadraceError, LogUnavailable
 from headrace.intake.access import Access
 from headrace.intake.body import read_body
 from headrace.intake.event_ids import ENTROPY_BYTES, SEED_HEADER, Seed, parse_seed
-from headrace.intake.incoming import Incoming, read_events, split_body
+from headrace.intake.incoming import Check, Incoming, read_events, split_body
 from headrace.records.events import HEADER_ID
 from headrace.records.ids import partition_of
 
@@ -38,7 +38,7 @@ class IntakeLimits:
 class EventDoor:
     """Takes events and appends them; an endpoint for `/e/{key}`, and `accept` for the node's own pages.
 
-    `topic` has `partitions` partitions. Runs on the appender's loop.
+    `topic` has `partitions` partitions; `check` refuses data by its event's name. Runs on the appender's loop.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class EventDoor:
         *,
         access: Access | None = None,
         limits: IntakeLimits | None = None,
+        check: Check | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._appender = appender
@@ -58,6 +59,7 @@ class EventDoor:
         self._clock = clock
         self._access = access or Access()
         self._limits = limits or IntakeLimits()
+        self._check = check
         self._random_bytes = random_bytes
         self._pending_bytes = 0
         self._spread = 0
@@ -101,7 +103,7 @@ class EventDoor:
         self._pending_bytes += len(body)
         try:
             own = Seed(self._clock.wall_ms(), self._random_bytes(ENTROPY_BYTES))
-            events = read_events(split_body(body), seed or own, repeatable=seed is not None, key=key)
+            events = read_events(split_body(body), seed or own, repeatable=seed is not None, key=key, check=self._check)
             if events:
                 await self._append(events, headers)
             return [event.id for event in events]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,6 +16,8 @@ _WHITE = b" \t\r\n"
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode = msgspec.json.encode
+# Called with an event's name and data; raises BadRequest for data that no app wants.
+Check = Callable[[str, Any], None]
 
 
 class Incoming(NamedTuple):
@@ -51,19 +54,23 @@ def split_body(body: bytes) -> list[bytes]:
     return [bytes(event) for event in events]
 
 
-def read_events(events: list[bytes], seed: Seed, *, repeatable: bool, key: bytes | None) -> list[Incoming]:
+def read_events(
+    events: list[bytes], seed: Seed, *, repeatable: bool, key: bytes | None, check: Check | None = None
+) -> list[Incoming]:
     """Check all events of a request and give them their ids and keys; raises BadRequest for the first bad one.
 
     `repeatable` says that the seed came from the sender, who may send the request again: an event without an id of its
     own then takes its internal one for it, so that the repeat is known as one. `key` is what the request asked for.
     """
-    return [_read(event, number, seed, repeatable, key) for number, event in enumerate(events, 1)]
+    return [_read(event, number, seed, repeatable, key, check) for number, event in enumerate(events, 1)]
 
 
-def _read(event: bytes, number: int, seed: Seed, repeatable: bool, key: bytes | None) -> Incoming:
+def _read(event: bytes, number: int, seed: Seed, repeatable: bool, key: bytes | None, check: Check | None) -> Incoming:
     try:
         fields = read_event(event)
-        msgspec.json.decode(fields.data)  # a number beyond every float is JSON by its form, and no value
+        data = msgspec.json.decode(fields.data)  # a number beyond every float is JSON by its form, and no value
+        if check is not None:
+            check(fields.name, data)
         event_id = seeded_id(seed, number)
         given_id = fields.id
         if not given_id and repeatable:
@@ -73,7 +80,7 @@ def _read(event: bytes, number: int, seed: Seed, repeatable: bool, key: bytes | 
             event = _without_routing(event)
         if len(event) > EVENT_BYTES_MAX:
             read_event(event)  # which says so
-    except BadRecord as error:
+    except (BadRecord, BadRequest) as error:
         raise BadRequest(error.code, f"event {number}: {error.what}", why=error.why, do=error.do) from None
     except (msgspec.MsgspecError, RecursionError) as problem:
         raise BadRequest(

@@ -245,9 +245,7 @@ class TestApp:
     def _check(self, json: bytes) -> None:
         fields = msgspec.json.decode(json, type=dict[str, Any])
         for function in self._functions().values():
-            model = function.shared.models.get(fields["name"])
-            if model is not None and model.policy == "reject":
-                function.shared.models.check(fields["name"], fields.get("data"))
+            function.shared.models.check_at_door(fields["name"], fields.get("data"))
 
     def _pass(self, seconds: float) -> None:
         self.world.advance(seconds)
