@@ -122,8 +122,10 @@ def batches(node: BenchNode, event: str, count: int, label: str, figures: Figure
     node.stop()
     node.produce(event, count).wait()
     node.start()
+    cpu, before = node.cpu_s(), node.metric("events")
     taken: list[float] = []
     until(lambda: node.metric("events") >= count)
+    figures.setdefault(f"{label}: CPU µs per event", []).append((node.cpu_s() - cpu) / (count - before) * 1e6)
     while sum(taken[1::2]) < count:
         taken += node.dump()["batches"]
     times, sizes = taken[::2], taken[1::2]

@@ -14,6 +14,7 @@ _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [a + b for a in _CROCKFORD for b in _CROCKFORD]
 _TIME_MS_MAX = (1 << 48) - 1
 _ENTROPY_MASK = (1 << 80) - 1
+_HALF_MASK = (1 << 40) - 1
 _SPREAD = 0x9E3779B97F4A7C15F39D  # odd; the first 80 bits of the golden ratio's fraction, as hashes use it
 
 
@@ -42,15 +43,10 @@ def position_entropy(seed: int, offset: int) -> int:
 def ulid_tail(n: int) -> str:
     """Return the sixteen characters of a ULID that stand for its 80 bits."""
     p = _PAIRS
+    high, low = n >> 40, n & _HALF_MASK  # halves fit into the machine's words, and one format beats seven additions
     return (
-        p[n >> 70]
-        + p[(n >> 60) & 1023]
-        + p[(n >> 50) & 1023]
-        + p[(n >> 40) & 1023]
-        + p[(n >> 30) & 1023]
-        + p[(n >> 20) & 1023]
-        + p[(n >> 10) & 1023]
-        + p[n & 1023]
+        f"{p[high >> 30]}{p[high >> 20 & 1023]}{p[high >> 10 & 1023]}{p[high & 1023]}"
+        f"{p[low >> 30]}{p[low >> 20 & 1023]}{p[low >> 10 & 1023]}{p[low & 1023]}"
     )
 
 

@@ -15,7 +15,7 @@ from headrace.records.broadcasts import split_broadcast_key
 from headrace.records.commands import ENVELOPE, AnyCommand, BackFilled, Broadcast, FilledBack, Gathered
 from headrace.records.dead import dead_headers
 from headrace.records.events import HEADER_SOURCE, KEY_BYTES_MAX, EventFields, read_event
-from headrace.records.ids import entropy, partition_of, position_entropy
+from headrace.records.ids import entropy, partition_of, position_entropy, ulid_tail, ulid_time
 from headrace.records.rows import KnownEvent, Start, Timer, TimerKind, timer_key
 from headrace.records.waits import Found
 from headrace.routing import SHAPE_KIND, Forwarding, Routes
@@ -57,7 +57,7 @@ class Inputs:
         definitions = [definition for definition in known if definition is not None]
         self.routes = Routes(definitions)
         self._plans = {}
-        self._batches = {}
+        self._batches.clear()
         for definition in definitions:
             home = make_home(definition, paused=turn.paused_at_all(definition.id))
             plan = plan_of(definition, home)
@@ -67,7 +67,7 @@ class Inputs:
     def load_shapes(self) -> None:
         """Compile the shapes of events that are forwarded to those who wait."""
         self.forwarding = Forwarding(self._turn.state.waiting.shapes.scan(b""))
-        self._batches = {}
+        self._batches.clear()
 
     def wanted(self, event_name: str) -> bool:
         """Whether an event of this name starts or resolves anything, as far as the partition knows."""
@@ -171,20 +171,23 @@ class Inputs:
         """
         group: list[KnownEvent] = []
         batch: _Batch | None = None  # where the group goes
+        batches = self._batches
         for record in records:
-            if record.headers:  # an id or a source of the engine's own
+            _, partition, offset, at_ms, key, value, headers = record
+            if headers:  # an id or a source of the engine's own
                 self._gather(batch, group)
                 self.event_record(record)
                 continue
             self._counters.events += 1
             try:
-                fields = read_event(record.value, record.key)
+                fields = read_event(value, key)
             except BadRecord as error:
                 self._bury(record, error)
                 continue
-            into = self._batches.get(fields.name, _UNKNOWN)
+            name = fields.name
+            into = batches.get(name, _UNKNOWN)
             if into is _UNKNOWN:
-                into = self._find_batch(fields.name)
+                into = self._find_batch(name)
             if into is not batch:
                 self._gather(batch, group)
                 batch = into
@@ -192,7 +195,10 @@ class Inputs:
                 self._gather(batch, group)
                 self._take_event(record, fields)
             else:
-                group.append(known_event(record, fields, self.cause(record)))
+                # As `known_event` does it, without asking for headers.
+                cause = position_entropy(self._seed(partition), offset)
+                event_id = ulid_time(at_ms) + ulid_tail(cause)
+                group.append(KnownEvent(event_id, name, value or b"", at_ms, at_ms, "", key))
         self._gather(batch, group)
 
     def _find_batch(self, name: str) -> _Batch | None:
@@ -240,11 +246,13 @@ class Inputs:
 
     def cause(self, record: Record) -> int:
         """Give the place of an event's record as 80 bits."""
-        seed = self._seeds.get(record.partition)
+        return position_entropy(self._seed(record.partition), record.offset)
+
+    def _seed(self, partition: int) -> int:
+        seed = self._seeds.get(partition)
         if seed is None:
-            seed = entropy(f"{self._topic_id}\0{record.partition}".encode())
-            self._seeds[record.partition] = seed
-        return position_entropy(seed, record.offset)
+            seed = self._seeds[partition] = entropy(f"{self._topic_id}\0{partition}".encode())
+        return seed
 
     def _is_new(self, partition: int, source: bytes) -> bool:
         """Whether a published event comes when it is due: once, and behind the one sent before it."""
