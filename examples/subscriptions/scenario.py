@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from examples.stage import Stage
 
-SHORT = {"SUBSCRIPTIONS_MONTH_S": "1", "SUBSCRIPTIONS_GRACE_S": "3"}
+SHORT = {"SUBSCRIPTIONS_MONTH_S": "1", "SUBSCRIPTIONS_GRACE_S": "5"}
 MONTHS = {"faithful": 3, "leaving": 1_000, "mended": 2, "lapsing": 12}
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from examples.stage import Stage
 
-SHORT = {"WELCOME_NUDGE_AFTER": "1500ms", "WELCOME_BETWEEN_TIPS": "400ms"}
+SHORT = {"WELCOME_NUDGE_AFTER": "4s", "WELCOME_BETWEEN_TIPS": "400ms"}
 
 
 def play(stage: Stage) -> None:
