@@ -180,6 +180,14 @@ def test_a_sleep_ends_when_it_is_due_and_wakes_the_run(lives: Lives) -> None:
     assert not run.suspended
 
 
+@pytest.mark.parametrize(("waited_ms", "lasts_ms"), [(0, 30_000), (400, 29_600), (50_000, 0), (-400, 30_000)])
+def test_a_sleep_lasts_from_when_it_was_asked_for_however_late_the_partition_comes_to_it(
+    lives: Lives, waited_ms: int, lasts_ms: int
+) -> None:
+    lives.apply(plan_sleep, SleepAsked(lives.run_id, b"nap", 0, 30_000, lives.now_ms - waited_ms))
+    assert lives.step(b"nap").due_ms == lives.now_ms + lasts_ms
+
+
 def test_a_sleep_that_is_asked_for_again_stays_as_it_is(lives: Lives) -> None:
     lives.apply(plan_sleep, SleepAsked(lives.run_id, b"nap", 0, 30_000))
     planned = lives.step(b"nap")

@@ -30,10 +30,10 @@ Invocable = str | Callable[..., Any]
 WAIT_MS_MAX = 10 * 366 * 24 * 3_600_000
 
 
-def sleep_command(duration: Duration) -> Ask:
+def sleep_command(live: LiveRun, duration: Duration) -> Ask:
     """Check a duration; give what asks for the sleep."""
     duration_ms = parse_duration_ms(duration)
-    return lambda run_id, step: SleepAsked(run_id, step, 0, duration_ms)
+    return lambda run_id, step: SleepAsked(run_id, step, 0, duration_ms, live.owned.owner.time_ms())
 
 
 def sleep_until_command(when: datetime | int | float | str) -> Ask:

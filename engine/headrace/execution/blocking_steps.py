@@ -47,7 +47,7 @@ class BlockingSteps:
 
     def sleep(self, step_id: str, duration: Duration, /) -> None:
         """Go on after a duration."""
-        self._ask(step_id, sleep_command(duration))
+        self._ask(step_id, sleep_command(self._live, duration))
 
     def sleep_until(self, step_id: str, when: datetime | int | float | str, /) -> None:
         """Go on at a moment."""

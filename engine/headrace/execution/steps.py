@@ -62,7 +62,7 @@ class Steps:
 
     def sleep(self, step_id: str, duration: str | int | float | timedelta, /) -> Coroutine[Any, Any, None]:
         """Go on after a duration: "30m", "1h30m", a timedelta, or seconds."""
-        command = sleep_command(duration)
+        command = sleep_command(self._live, duration)
         return ask_step(_promised(self._live, step_id), step_id, command)
 
     def sleep_until(self, step_id: str, when: datetime | int | float | str, /) -> Coroutine[Any, Any, None]:

@@ -60,12 +60,16 @@ class StepReport(Command, tag=4):
 
 
 class SleepAsked(Command, tag=5):
-    """The code asked to sleep until `due_ms`, or for `duration_ms` from the turn's time on when `due_ms` is 0."""
+    """The code asked to sleep until `due_ms`, or, when that is 0, for `duration_ms` from the time on when it asked.
+
+    `asked_ms` is that time, by the partition's clock; 0: the turn's.
+    """
 
     run_id: str
     step: bytes
     due_ms: int
     duration_ms: int
+    asked_ms: int = 0
 
 
 class EventsAsked(Command, tag=6):

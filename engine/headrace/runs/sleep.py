@@ -23,7 +23,8 @@ def plan_sleep(turn: Turn, asked: SleepAsked) -> None:
     announce(turn, asked.run_id, run)
     now_ms = turn.now_ms
     step_id, occurrence = split_step_name(asked.step)
-    due_ms = max(asked.due_ms or now_ms + asked.duration_ms, now_ms)
+    asked_ms = min(asked.asked_ms or now_ms, now_ms)  # a busy partition comes to the wish later than it was made
+    due_ms = max(asked.due_ms or asked_ms + asked.duration_ms, now_ms)
     if due_ms > now_ms + turn.limits.sleep_ms:
         what = f"the step {step_id!r} sleeps for {due_ms - now_ms} ms; {turn.limits.sleep_ms} are allowed"
         do = "sleep for ten years at most, or start another run by then"
