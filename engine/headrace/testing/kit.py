@@ -213,7 +213,7 @@ class TestApp:
     def verdicts(self, event_id: str) -> list[Verdict]:
         """List what stages have decided about an event that `send` gave this id: dropped (and by which limit), or held.
 
-        `[(function, code)]` is enough for most tests: `t.verdicts(event_id)[0].code == "rate_limited"`.
+        Each has `function_id`, `code` ("rate_limited", "held_throttled", …) and `explanation`; the oldest comes first.
         """
         return [Verdict(v.function_id, v.code or v.status, v.explanation) for v in self._ledger.verdicts(event_id)]
 
