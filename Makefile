@@ -11,6 +11,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 # Processes for the tests that need no broker: one a core, but not more than eight (each imports the whole engine).
 JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$cores -gt 8 ] && cores=8; echo $$cores)
+# Processes for the tests on a real Kafka: each has a broker of its own, and most of the time waits for it.
+BROKERS ?= 2
 # How many simulated worlds to run, and the seed of the first. A fresh seed unless one is given.
 N ?= 20
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
@@ -53,21 +55,25 @@ demo: $(STAMP) ## run the orders example from its first event to its result (STA
 example: $(STAMP) ## run one example on a real Kafka (NAME=welcome; without a name it lists them)
 	$(BIN)/python -m examples.run $(NAME)
 
-# Three parts, each with pytest's own summary. The Python SDK's tests run twice: as the test kit does it, with every
+# Each part has pytest's own summary. What measures time (the marker `alone`) is kept away from everything else. The Python SDK's tests run twice: as the test kit does it, with every
 # function replayed at every step boundary, and with code that stays in memory, as in a node that has room for it.
 test: $(STAMP) ## run the tests, all but the slow ones
 	@echo "== tests that need no broker, in $(JOBS) processes"
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal -m "not kafka and not slow"
 	@echo "== the Python SDK once more, its code kept in memory between steps"
 	HEADRACE_EVICT=never $(BIN)/python -m pytest tests/sdk_python -m "not slow"
-	@echo "== tests on a real Kafka"
-	$(BIN)/python -m pytest -m "kafka and not slow"
+	@echo "== tests on a real Kafka, in $(BROKERS) processes"
+	$(BIN)/python -m pytest --numprocesses=$(BROKERS) --dist=worksteal -m "kafka and not slow and not alone" --durations=10
+	@echo "== those that measure time"
+	$(BIN)/python -m pytest -m "kafka and not slow and alone"
 
 test-all: $(STAMP) ## run the slow tests, which `make test` leaves out
 	@echo "== slow tests that need no broker, in $(JOBS) processes"
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal -m "slow and not kafka"
-	@echo "== slow tests on a real Kafka"
-	$(BIN)/python -m pytest -m "slow and kafka" --durations=10
+	@echo "== slow tests on a real Kafka, in $(BROKERS) processes"
+	$(BIN)/python -m pytest --numprocesses=$(BROKERS) --dist=worksteal -m "slow and kafka and not alone" --durations=10
+	@echo "== those that measure time"
+	$(BIN)/python -m pytest -m "slow and kafka and alone" --durations=5
 
 check: $(STAMP) ## format, lint and types: says what is wrong, changes nothing
 	$(BIN)/ruff format --check .

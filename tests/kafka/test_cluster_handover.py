@@ -13,6 +13,8 @@ from tests.kafka.cluster_logs import History, read_events
 
 PAUSE_MS_MAX = 3_000
 
+pytestmark = pytest.mark.alone
+
 
 def go_on(history: History, orders: int) -> None:
     """Wait until so many more orders are through."""

@@ -279,6 +279,7 @@ def test_kafkas_own_console_producer_writes_to_it(broker: str) -> None:
     assert read(broker, "typed", 1) == [b"typed by hand"]
 
 
+@pytest.mark.alone
 def test_an_idle_broker_stays_quiet(kafka_broker: EmbeddedKafka) -> None:
     assert kafka_broker.pid is not None
     java = psutil.Process(kafka_broker.pid)

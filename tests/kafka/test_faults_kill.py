@@ -9,10 +9,11 @@ import pytest
 
 from headrace.adapters.embedded_kafka import EmbeddedKafka
 from tests.kafka.cluster import Cluster, Load, Node, send_order, until
-from tests.kafka.cluster_checks import await_runs, check, history_of
+from tests.kafka.cluster_checks import await_runs, await_steps, check, history_of
 from tests.kafka.cluster_logs import History
 
 ORDERS = 600  # each makes three runs: two of several steps, one of one
+WORK_MS = 200  # of a step: an order has six of them behind its first one, so whoever is killed then has work in hand
 
 
 @pytest.fixture
@@ -59,8 +60,8 @@ def test_a_killed_node_goes_on_where_it_was(kafka_bootstrap: str, tmp_path: Path
 def test_a_node_is_killed_in_the_middle_of_thousands_of_runs(kafka_bootstrap: str, tmp_path: Path) -> None:
     with Cluster(kafka_bootstrap, tmp_path) as cluster, history_of(cluster) as history:
         node = cluster.start("a")
-        send_orders(cluster, ORDERS, work_ms=5)
-        await_share(history, ORDERS // 4)
+        send_orders(cluster, ORDERS, work_ms=WORK_MS)
+        await_steps(history, "reserve", ORDERS // 4)
         node.kill()
         assert history.ended_runs("flows-order") < ORDERS, "it was killed too late to show anything"
         took_s = cluster.start("a") and await_orders(cluster, history, ORDERS)
@@ -71,8 +72,8 @@ def test_a_node_is_killed_in_the_middle_of_thousands_of_runs(kafka_bootstrap: st
 def test_the_broker_is_killed_in_the_middle_of_thousands_of_runs(own_broker: EmbeddedKafka, tmp_path: Path) -> None:
     with Cluster(own_broker.bootstrap, tmp_path) as cluster, history_of(cluster) as history:
         cluster.start("a")
-        send_orders(cluster, ORDERS, work_ms=5)
-        await_share(history, ORDERS // 4)
+        send_orders(cluster, ORDERS, work_ms=WORK_MS)
+        await_steps(history, "reserve", ORDERS // 4)
         own_broker.kill()
         own_broker.start()
         took_s = await_orders(cluster, history, ORDERS)
@@ -83,8 +84,8 @@ def test_the_broker_is_killed_in_the_middle_of_thousands_of_runs(own_broker: Emb
 def test_node_and_broker_are_killed_together(own_broker: EmbeddedKafka, tmp_path: Path) -> None:
     with Cluster(own_broker.bootstrap, tmp_path) as cluster, history_of(cluster) as history:
         node = cluster.start("a")
-        send_orders(cluster, ORDERS, work_ms=5)
-        await_share(history, ORDERS // 4)
+        send_orders(cluster, ORDERS, work_ms=WORK_MS)
+        await_steps(history, "reserve", ORDERS // 4)
         own_broker.kill()
         node.kill()
         node.start()  # it comes back before its Kafka does, and waits for it

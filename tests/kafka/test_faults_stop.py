@@ -18,6 +18,7 @@ DRAIN_S = 30.0
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_node_under_load_drains_and_another_goes_on(kafka_bootstrap: str, tmp_path: Path) -> None:
     with Cluster(kafka_bootstrap, tmp_path) as cluster, history_of(cluster) as history:
         node = cluster.start("a")
@@ -38,6 +39,7 @@ def test_a_node_under_load_drains_and_another_goes_on(kafka_bootstrap: str, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_second_signal_ends_it_at_once(kafka_bootstrap: str, tmp_path: Path) -> None:
     with Cluster(kafka_bootstrap, tmp_path) as cluster, history_of(cluster) as history:
         node = cluster.start("a")
