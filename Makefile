@@ -55,8 +55,9 @@ demo: $(STAMP) ## run the orders example from its first event to its result (STA
 example: $(STAMP) ## run one example on a real Kafka (NAME=welcome; without a name it lists them)
 	$(BIN)/python -m examples.run $(NAME)
 
-# Each part has pytest's own summary. What measures time (the marker `alone`) is kept away from everything else. The Python SDK's tests run twice: as the test kit does it, with every
-# function replayed at every step boundary, and with code that stays in memory, as in a node that has room for it.
+# Each part has pytest's own summary. What measures time (the marker `alone`) is kept away from everything else. The
+# Python SDK's tests run twice: as the test kit does it, with every function replayed at every step boundary, and with
+# code that stays in memory, as in a node that has room for it.
 test: $(STAMP) ## run the tests, all but the slow ones
 	@echo "== tests that need no broker, in $(JOBS) processes"
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal -m "not kafka and not slow"
