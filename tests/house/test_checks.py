@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -63,10 +64,9 @@ def test_ci_runs_every_test_and_none_twice() -> None:
     for expression, paths in pytest_selections("test") + pytest_selections("test-all"):
         (evicted if paths else whole).append((expression, paths))
     assert evicted == [("not slow", "tests/sdk_python")]
-    for kafka in (False, True):
-        for slow in (False, True):
-            marks = {"kafka": kafka, "slow": slow}
-            assert [eval(expression, {}, marks) for expression, _ in whole].count(True) == 1, marks
+    for values in itertools.product((False, True), repeat=3):
+        marks = dict(zip(("kafka", "slow", "alone"), values, strict=True))
+        assert [eval(expression, {}, marks) for expression, _ in whole].count(True) == 1, marks
 
 
 def test_the_second_round_of_the_python_sdk_keeps_code_in_memory() -> None:
@@ -89,7 +89,7 @@ def test_make_alone_prints_every_target() -> None:
 
 def test_the_markers_that_make_selects_by_are_declared() -> None:
     options = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]["ini_options"]
-    assert {"kafka", "slow"} <= {marker.partition(":")[0] for marker in options["markers"]}
+    assert {"kafka", "slow", "alone"} <= {marker.partition(":")[0] for marker in options["markers"]}
     assert options["filterwarnings"] == ["error"]
 
 
