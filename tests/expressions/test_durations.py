@@ -16,104 +16,72 @@ from headrace.errors import BadDeclaration
 from headrace.expressions import format_duration, parse_duration_ms, parse_when_ms
 from headrace.expressions.durations import DURATION_MS_MAX, WHEN_MS_MAX, WHEN_MS_MIN, nearest_unit
 
-READ = [
-    ("1500ms", 1_500),
-    ("1ms", 1),
-    ("0s", 0),
-    ("0ms", 0),
-    ("1s", 1_000),
-    ("30m", 1_800_000),
-    ("1h", 3_600_000),
-    ("7d", 604_800_000),
-    ("2w", 1_209_600_000),
-    ("1d12h", 129_600_000),
-    ("1h30m", 5_400_000),
-    ("1.5h", 5_400_000),
-    ("1h30m15s250ms", 5_415_250),
-    ("1.5s", 1_500),
-    ("0.1s", 100),
-    ("0.0005s", 1),
-    ("0.0004s", 0),
-    ("0.4ms", 0),
-    ("0.4ms0.4ms", 1),  # rounded once, at the end
-    ("30m1h", 5_400_000),
-    ("1m1m", 120_000),
-    ("007s", 7_000),
-    ("  30s ", 30_000),
-    ("36525d", DURATION_MS_MAX),
-    (0, 0),
-    (1, 1_000),
-    (90, 90_000),
-    (1.5, 1_500),
-    (0.0005, 1),
-    (0.0, 0),
-    (timedelta(seconds=1), 1_000),
-    (timedelta(days=2, milliseconds=5), 172_800_005),
-    (timedelta(microseconds=500), 1),
-    (timedelta(microseconds=499), 0),
-    (timedelta(0), 0),
-]
+# By the rules that they show; of the page of the protocol: units joined, the largest first or not, fractions as well.
+READ: dict[str, list[tuple[Any, int]]] = {
+    "a number and a unit: ms, s, m, h, d, w": [
+        ("1500ms", 1_500), ("1ms", 1), ("1s", 1_000), ("30m", 1_800_000), ("1h", 3_600_000), ("7d", 604_800_000),
+        ("2w", 1_209_600_000), ("007s", 7_000),
+    ],
+    "nothing is a duration as well": [("0s", 0), ("0ms", 0), ("0w", 0), (0, 0), (0.0, 0), (timedelta(0), 0)],
+    "units are joined, in any order, and add up": [
+        ("1d12h", 129_600_000), ("1h30m", 5_400_000), ("1h30m15s250ms", 5_415_250), ("30m1h", 5_400_000),
+        ("1m1m", 120_000), ("1w1d1h1m1s1ms", 694_861_001), ("1ms1w", 604_800_001), ("90s", 90_000),
+    ],
+    "numbers may have decimals": [("1.5h", 5_400_000), ("1.5s", 1_500), ("0.1s", 100), ("0.5d", 43_200_000)],
+    "milliseconds are whole, rounded to the nearest, once": [
+        ("0.0005s", 1), ("0.0004s", 0), ("0.4ms", 0), ("0.4ms0.4ms", 1), ("0.5ms", 1), (0.0005, 1),
+        (timedelta(microseconds=500), 1), (timedelta(microseconds=499), 0),
+    ],
+    "white space around it is nothing": [("  30s ", 30_000), ("\n1h\t", 3_600_000)],
+    "a century at most": [("36525d", DURATION_MS_MAX), (timedelta(days=36_525), DURATION_MS_MAX)],
+    "a number is seconds": [(1, 1_000), (90, 90_000), (1.5, 1_500)],
+    "a timedelta": [(timedelta(seconds=1), 1_000), (timedelta(days=2, milliseconds=5), 172_800_005)],
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("value", "duration_ms"), READ)
+def rows_of(rules: dict[str, list[Any]]) -> list[Any]:
+    """List the rows of a table by rules; each is named after its rule."""
+    return [pytest.param(*row, id=f"{rule}: {row[0]!r}") for rule, rows in rules.items() for row in rows]
+
+
+@pytest.mark.parametrize(("value", "duration_ms"), rows_of(READ))
 def test_a_duration_is_read(value: Any, duration_ms: int) -> None:
     read = parse_duration_ms(value)
     assert read == duration_ms
     assert type(read) is int
 
 
-REFUSED = [
-    ("", "empty"),
-    ("   ", "empty"),
-    ("-5s", "never negative"),
-    ("-0.5h", "never negative"),
-    (-1, "never negative"),
-    (-0.0001, "never negative"),
-    (timedelta(seconds=-1), "never negative"),
-    (timedelta(microseconds=-1), "never negative"),
-    ("30", '"30s"'),
-    ("1.5", '"1.5s"'),
-    ("5min", '"5m"'),
-    ("2hours", '"2h"'),
-    ("3sec", '"3s"'),
-    ("10days", '"10d"'),
-    ("1M", '"1m"'),
-    ("1H", '"1h"'),
-    ("1.5hr", '"1.5h"'),
-    ("100us", '"100ms"'),
-    ("1mo", '"1d"'),
-    ("1y", '"1d"'),
-    ("1fortnight", '"1s"'),
-    ("1h30", "nothing between"),
-    ("1h 30m", "nothing between"),
-    ("30 s", "nothing between"),
-    ("s", "nothing between"),
-    (".5h", "nothing between"),
-    ("1.h", "nothing between"),
-    ("1..5h", "nothing between"),
-    ("+5s", "nothing between"),
-    ("1e3s", "there is no unit 'e'"),
-    ("1,5h", "there is no unit ',"),
-    ("٣s", "nothing between"),  # digits of other scripts
-    ("PT30S", "nothing between"),
-    ("36526d", "century"),
-    ("99999999999999w", "century"),
-    (10**12, "milliseconds"),
-    (1e300, "century"),
-    (timedelta.max, "century"),
-    (math.nan, "finite"),
-    (math.inf, "finite"),
-    (-math.inf, "finite"),
-    (True, "bool"),
-    (False, "bool"),
-    (None, "NoneType"),
-    (["1s"], "list"),
-    (Decimal(1), "Decimal"),
-    (b"1s", "bytes"),
-]
+REFUSED: dict[str, list[tuple[Any, str]]] = {
+    "empty": [("", "empty"), ("   ", "empty")],
+    "never negative": [
+        ("-5s", "never negative"), ("-0.5h", "never negative"), (-1, "never negative"), (-0.0001, "never negative"),
+        (timedelta(seconds=-1), "never negative"), (timedelta(microseconds=-1), "never negative"),
+    ],
+    "a text without a unit": [("30", '"30s"'), ("1.5", '"1.5s"'), ("0", '"0s"')],
+    "other units, with the nearest": [
+        ("5min", '"5m"'), ("2hours", '"2h"'), ("3sec", '"3s"'), ("10days", '"10d"'), ("1M", '"1m"'), ("1H", '"1h"'),
+        ("1.5hr", '"1.5h"'), ("100us", '"100ms"'), ("1mo", '"1d"'), ("1y", '"1d"'), ("1fortnight", '"1s"'),
+        ("5MS", '"5ms"'), ("1e3s", "there is no unit 'e'"), ("1,5h", "there is no unit ',"),
+    ],
+    "nothing between numbers and units": [
+        ("1h30", "nothing between"), ("1h 30m", "nothing between"), ("30 s", "nothing between"),
+        ("s", "nothing between"), (".5h", "nothing between"), ("1.h", "nothing between"),
+        ("1..5h", "nothing between"), ("+5s", "nothing between"), ("1h-5m", "there is no unit 'h-'"),
+    ],
+    "digits of other scripts, and other notations": [("٣s", "nothing between"), ("PT30S", "nothing between")],
+    "more than a century": [
+        ("36526d", "century"), ("99999999999999w", "century"), (10**12, "milliseconds"), (1e300, "century"),
+        (timedelta.max, "century"),
+    ],
+    "no end": [(math.nan, "finite"), (math.inf, "finite"), (-math.inf, "finite")],
+    "other types": [
+        (True, "bool"), (False, "bool"), (None, "NoneType"), (["1s"], "list"), (Decimal(1), "Decimal"),
+        (b"1s", "bytes"), ({"seconds": 1}, "dict"),
+    ],
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("value", "says"), REFUSED)
+@pytest.mark.parametrize(("value", "says"), rows_of(REFUSED))
 def test_a_duration_is_refused_in_four_parts(value: Any, says: str) -> None:
     with pytest.raises(BadDeclaration) as refused:
         parse_duration_ms(value, option="debounce")
