@@ -41,6 +41,12 @@ STORIES: dict[str, Callable[[], None]] = {
     "time-outs do not wait for what the other partitions have to tell": (
         lambda: waits.test_timers_after_five_minutes_in_which_nobody_ran(0)
     ),
+    "the home takes an answer that comes too late": (
+        waits.test_an_answer_that_comes_when_another_one_has_won_changes_nothing
+    ),
+    "a cron line is planned anew by each owner": (
+        waits.test_a_cron_line_keeps_its_fires_when_its_partition_is_handed_over
+    ),
     "the other waits of a step are not withdrawn": (waits.test_the_first_of_several_events_withdraws_the_other_waits),
     "a signal is for all who wait": waits.test_a_signal_is_for_the_one_who_has_waited_longest_and_for_nobody_else,
     "a signal is for the one who has asked last": (

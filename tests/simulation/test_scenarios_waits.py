@@ -208,6 +208,41 @@ def test_a_time_out_that_is_decided_while_the_match_of_another_wait_travels_chan
         world.until(lambda: story.given(number) == ("event", 0, e))
 
 
+def test_an_answer_that_comes_when_another_one_has_won_changes_nothing() -> None:
+    with scene(partitions=2, work="waits") as world:
+        story = Story(world)
+        world.node("n0")
+        k = next(k for k in range(100) if decided(k) == (0, 1))
+        ask = {"do": "any", "of": [["wait/a", "match"], ["wait/b", "match"]]}
+        number = story.run(ask, {"do": "nap", "ms": 6_000}, k=k, key=on(0, 2))
+        world.until(lambda: len([key for o in world.oracles for key in o.state if key[:1] == b"u"]) == 2)
+        world.pass_time(0.5)
+        world.world.cluster.freeze(world.world.topics.commands, 0, 2.0)  # what the other partition decides is held up
+        story.come("wait/b", k=k, key=on(1, 2))
+        world.pass_time(0.2)
+        e = story.come("wait/a", k=k, key=on(0, 2))
+        world.until(lambda: story.given(number) == ("event", 0, e), 1.0)
+        world.pass_time(3.0)
+
+
+def decided(k: int) -> tuple[int, int]:
+    """Name the partitions that decide about the two events for a value, of two."""
+    first, second = (decider_of(digest_of(event, PATH, b"%d" % k), 2) for event in ("wait/a", "wait/b"))
+    return first, second
+
+
+def test_a_cron_line_keeps_its_fires_when_its_partition_is_handed_over() -> None:
+    with scene(partitions=2, work="waits", faults=SLOW) as world:
+        member = world.node("n0")
+        for name in ("n1", "n2"):
+            world.pass_time(9.0)
+            member.crash()
+            member = world.start(name)
+        world.pass_time(20.0)
+        fired = {life.event_id for life in world.runs.lives.values() if life.function_id == "sim-ticker"}
+        assert len(fired) >= 8
+
+
 def test_the_first_of_several_events_withdraws_the_other_waits() -> None:
     with scene(partitions=2, work="waits", faults=SLOW) as world:
         story = Story(world)
