@@ -156,7 +156,8 @@ class App:
 
         What the app sends is refused if it does not fit, and functions find the model's instance in `ctx.event.data`.
         `policy` says what becomes of events from elsewhere that do not fit: "reject" fails the run that they start (and
-        is answered with 400 at the HTTP door), "accept" leaves their data as it is, with `ctx.event.invalid` set.
+        is answered with 400 at the HTTP door), "dead-letter" fails it and puts the event on the dead-letter topic,
+        "accept" leaves their data as it is, with `ctx.event.invalid` set.
         """
         self._shared.models.declare(name, model, policy)
 

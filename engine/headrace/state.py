@@ -8,7 +8,7 @@ Rules: synchronous and deterministic; nothing here touches the world. A value th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from headrace.records.admission_rows import Buffer, Chunk, Debounced, Meter, QueuedStart, Repeat, Singleton
@@ -294,6 +294,10 @@ class Turn(Protocol):
 
     def publish(self, event_id: str, json: bytes, key: bytes | None, place: bytes) -> None:
         """Append an event to the events topic, once; it lands on the partition of `place`."""
+        ...
+
+    def dead(self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> None:
+        """Put a record that nobody can use on the dead-letter topic, with its reason in headers."""
         ...
 
     def broadcast(self, key: bytes, value: bytes | None) -> None:

@@ -233,6 +233,19 @@ def test_what_comes_from_elsewhere_and_does_not_fit_follows_the_policy() -> None
         error = t.run_of("order").error
         assert error is not None
         assert "order_id" in error.message
+    with typed("dead-letter").test() as t:
+        t.send("order/created", {"order_id": "fits"}, key="k")
+        t.send("order/created", {"total": 1}, key="k")
+        (run,) = (run for run in t.runs_of("order") if run.status == "Failed")
+        topic = t.world.topics.dead
+        partitions = range(len(t.world.cluster.topics[topic].partitions))
+        dead = [record for partition in partitions for record in t.world.cluster.records(topic, partition)]
+    (letter,) = dead
+    assert (letter.key, b'"total":1' in letter.value) == (b"k", True)
+    headers = dict(letter.headers)
+    assert headers["headrace-code"] == b"event_data_invalid"
+    assert b"order_id" in headers["headrace-reason"]
+    assert headers["headrace-run-id"] == run.id.encode()
     with typed("accept").test() as t:
         t.send("order/created", {"total": 1})
         assert t.run_of("order").output == ["invalid", {"total": 1}]

@@ -9,12 +9,14 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from headrace.errors import BadRequest
 from headrace.execution.current import CURRENT
 from headrace.execution.drawn import Drawn
 from headrace.execution.keyed_state import BlockingState, KeyedState
 from headrace.execution.live_run import Call, LiveRun, readable
 from headrace.execution.steps import Steps
 from headrace.functions.event import Event, event_of
+from headrace.functions.models import EventModels
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOGGER = logging.getLogger("headrace.run")
@@ -47,9 +49,22 @@ class Context:
             events = [event_of(known) for known in self._live.run.events]
             models = self._live.function.shared.models
             if models:
-                events = [models.typed(event) for event in events]
+                self._give_types(events, models)
             self._events = events
         return events
+
+    def _give_types(self, events: list[Event], models: EventModels) -> None:
+        refused: BadRequest | None = None
+        self._live.dead = []
+        for place, event in enumerate(events):
+            try:
+                models.typed(event)
+            except BadRequest as error:
+                refused = refused or error
+                if models.buries(event.name):
+                    self._live.dead.append(place)
+        if refused is not None:
+            raise refused
 
     @property
     def function_id(self) -> str:

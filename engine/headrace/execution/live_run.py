@@ -58,6 +58,7 @@ class LiveRun:
         "clock",
         "closing",
         "context",
+        "dead",
         "ended",
         "executing",
         "function",
@@ -110,6 +111,7 @@ class LiveRun:
         self.ended = False  # nothing counts any more: reported, evicted, stopped or dropped
         self.closing = False  # the body has ended; what it left behind is waited for
         self.stale = False  # the code was replaced: replay at the next boundary
+        self.dead: list[int] = []  # places of the events that do not fit their models and go to the dead letters
         self._result: tuple[bytes | None, Failure | None, str] = (None, None, "")
         self._suspended = False
         self._check_asked = False
@@ -290,7 +292,7 @@ class LiveRun:
     def _report(self) -> None:
         output, failure, output_json = self._result
         self.home.reported(self, unresolved=bool(self.calls))
-        self.owned.owner.submit(RunReport(self.run_id, self.attempt, output, failure, output_json))
+        self.owned.owner.submit(RunReport(self.run_id, self.attempt, output, failure, output_json, self.dead))
         self.ended = True
         if self.calls or self.branches:
             self._cut_calls()

@@ -78,6 +78,11 @@ class EventModels:
         if model is not None and model.policy == "reject":
             self.check(name, data)
 
+    def buries(self, name: str) -> bool:
+        """Whether events of this name that do not fit go to the dead letters."""
+        model = self._by_name.get(name)
+        return model is not None and model.policy == "dead-letter"
+
     def typed(self, event: Event) -> Event:
         """Give the event with its data in the type of its model; as it is where there is none.
 

@@ -81,13 +81,17 @@ class EventsAsked(Command, tag=6):
 
 
 class RunReport(Command, tag=7):
-    """One attempt of the function body has ended."""
+    """One attempt of the function body has ended.
+
+    `dead` are the places, among the run's events, of those that go to the dead letters if this fails the run.
+    """
 
     run_id: str
     attempt: int
     output: bytes | None = None
     failure: Failure | None = None
     output_json: str = ""
+    dead: list[int] = []
 
 
 class Suspended(Command, tag=10):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headrace.records.commands import RunReport
+from headrace.records.dead import refused_headers
 from headrace.records.history import Kind
 from headrace.records.rows import Timer, TimerKind, timer_key
 from headrace.runs.announce import announce
@@ -26,6 +27,9 @@ def take_run_report(turn: Turn, report: RunReport) -> None:
     definition = definition_of(turn, run.function_id)
     spent = run.attempt >= definition.retries
     if not failure.retriable or (spent and definition.on_exhausted != "park"):
+        for place in report.dead:
+            event = run.events[place]
+            turn.dead(event.key, event.json, refused_headers(failure.message, event.id, report.run_id))
         end_run(turn, report.run_id, run, "Failed", failure=failure)
         return
     due_ms = 0 if spent else turn.now_ms + retry_delay_ms(definition.backoff, run.attempt, failure, report.run_id)
