@@ -99,7 +99,7 @@ class StageRules:
         if self._rules[oracle.number].changed:
             self._bring_within(oracle.number, moment)
         held_locks = set(self._locks.values())
-        self._take_locks(commit)
+        self._take_locks(oracle, commit)
         for name, shown in by_group.items():
             self._judge(self.groups[name], shown, moment, held_locks | set(self._locks.values()))
 
@@ -132,13 +132,13 @@ class StageRules:
             self.groups[name] = Group(name, option, moment.partition)
         return self.groups[name]
 
-    def _take_locks(self, commit: Commit) -> None:
+    def _take_locks(self, oracle: Oracle, commit: Commit) -> None:
         for key, raw in commit.rows:
             if key[:1] == b"C":
                 self._locks.pop(key, None)
                 holder = None if raw is None else self._by_start.get(unpack(raw)[0])
                 if holder is not None:
-                    option = self._rules[0].of(holder.function_id).get("singleton", {})
+                    option = self._rules[oracle.number].of(holder.function_id).get("singleton", {})
                     group_key = key_of(option.get("key", ""), holder.event.data)
                     self._locks[key] = (holder.function_id, SINGLETON, group_key)
 
