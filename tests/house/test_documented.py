@@ -82,7 +82,9 @@ def test_python_that_is_shown_compiles(page: Path) -> None:
 
 def test_every_command_has_its_place_on_the_page_of_the_command_line() -> None:
     headings = re.findall(r"^## headrace (.+)$", (ROOT / "docs" / "command-line.md").read_text(), re.MULTILINE)
-    assert sorted(name for heading in headings for name in heading.split(", ")) == sorted(cli.list_commands(click.Context(cli)))
+    assert sorted(name for heading in headings for name in heading.split(", ")) == sorted(
+        cli.list_commands(click.Context(cli))
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")

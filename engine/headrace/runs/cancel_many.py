@@ -1,9 +1,12 @@
 """Cancel many: all runs of a function that were made in some time, and match an expression.
 
-Every partition is told, and goes through its runs some at a time: there may be a million.
+Every partition is told, and goes through its runs some at a time: there may be a million. What stages hold of the
+function is taken away at once, by `admission`, which asks `chooses` of each event.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import msgspec
 
@@ -11,7 +14,7 @@ from headrace.errors import BadDeclaration, BadRecord
 from headrace.expressions import Expression, compile_expression
 from headrace.functions.bindings import event_bindings
 from headrace.records.commands import CancelRun, CancelRuns
-from headrace.records.rows import Cancellation, Run, Timer, TimerKind, timer_key
+from headrace.records.rows import Cancellation, KnownEvent, Timer, TimerKind, timer_key
 from headrace.runs.cancel import cancel_run
 from headrace.state import Turn
 
@@ -34,14 +37,10 @@ def continue_cancellation(turn: Turn, timer: Timer, due_ms: int) -> None:
     row = turn.state.cancellations.get(key)
     if row is None:
         return
-    try:
-        expression = compile_expression(row.expression, variables=("event",), option="if") if row.expression else None
-    except BadDeclaration:  # checked where it was asked for, by a version that knows more
-        turn.state.cancellations.delete(key)
-        return
+    chosen = chooses(row, turn.now_ms)
     page = turn.state.runs.page(row.cursor, PART)
     for run_key, run in page:
-        if _matches(run, row, expression, turn.now_ms):
+        if run.function_id == row.function_id and chosen(run.events[0], run.created_ms):
             row.cancelled += 1
             cancel_run(turn, CancelRun(run_key.decode(), f"the bulk cancellation {timer.run_id}"))
     if len(page) < PART:
@@ -57,12 +56,23 @@ def _go_on(turn: Turn, cancellation_id: str, due_ms: int) -> None:
     turn.state.timers.put(timer_key(due_ms, TimerKind.CANCEL_RUNS, cancellation_id), timer)
 
 
-def _matches(run: Run, row: Cancellation, expression: Expression | None, now_ms: int) -> bool:
-    if run.function_id != row.function_id or not row.after_ms <= run.created_ms < row.before_ms:
-        return False
-    if expression is None:
-        return True
+def chooses(wish: CancelRuns | Cancellation, now_ms: int) -> Callable[[KnownEvent, int], bool]:
+    """Make what tells whether a run or start of the function is meant, by its first event and when it was made."""
     try:
-        return expression.matches({"event": event_bindings(run.events[0])}, now_ms)
+        expression = compile_expression(wish.expression, variables=("event",), option="if") if wish.expression else None
+    except BadDeclaration:  # checked where it was asked for, by a version that knows more
+        return lambda event, made_ms: False
+
+    def chosen(event: KnownEvent, made_ms: int) -> bool:
+        if not wish.after_ms <= made_ms < wish.before_ms:
+            return False
+        return expression is None or _matches(expression, event, now_ms)
+
+    return chosen
+
+
+def _matches(expression: Expression, event: KnownEvent, now_ms: int) -> bool:
+    try:
+        return expression.matches({"event": event_bindings(event)}, now_ms)
     except (BadRecord, msgspec.MsgspecError, RecursionError, TypeError, ValueError):
         return False

@@ -16,6 +16,7 @@ from headrace.admission import (
     look_at_gates,
     release_lock,
     release_slot,
+    remove_held,
 )
 from headrace.functions.settings import LIMITS, PAUSE
 from headrace.records.commands import (
@@ -76,6 +77,7 @@ from headrace.runs import (
     begin_cancellation,
     cancel_again,
     cancel_run,
+    chooses,
     continue_cancellation,
     cron_fires,
     finish_timed_out,
@@ -99,6 +101,17 @@ from headrace.worker.held_waits import ask_others, take_question, tell_caught_up
 from headrace.worker.turn import OpenTurn
 
 
+def _cancel_many(turn: OpenTurn, command: CancelRuns) -> None:
+    """Cancel runs, and what would have become runs: starts that stages hold, events that wait for their batch."""
+    if turn.state.cancellations.get(command.id.encode()) is None:
+        chosen = chooses(command, turn.now_ms)
+        explanation = f"the bulk cancellation {command.id}"
+        remove_held(
+            turn, command.function_id, lambda event: chosen(event, event.at_ms), "cancelled_in_bulk", explanation
+        )
+    begin_cancellation(turn, command)
+
+
 def _take_up(turn: OpenTurn, command: TakenUp) -> None:
     ask_others(turn, turn.held_waits, command)
 
@@ -116,7 +129,7 @@ COMMANDS: dict[type, Callable[[OpenTurn, Any], None]] = {
     AnnounceRuns: announce_runs,
     CodeMissing: note_code,
     CancelRun: cancel_run,
-    CancelRuns: begin_cancellation,
+    CancelRuns: _cancel_many,
     CancelStart: cancel_start,
     ReleaseLock: release_lock,
     Acquire: acquire_slot,
