@@ -244,6 +244,13 @@ class Gathered(Command, tag=62):
     events: list[KnownEvent]
 
 
+class VersionChosen(Command, tag=63):
+    """The app of an SDK has chosen the version of requests for this run, with its first answer."""
+
+    run_id: str
+    version: int
+
+
 class CancelRuns(Command, tag=50):
     """Cancel the runs of a function that were made from `after_ms` on and before `before_ms`, and match; `id` names it.
 
@@ -312,6 +319,7 @@ AnyCommand = (
     | ReleaseLock
     | CancelStart
     | Gathered
+    | VersionChosen
     | Register
     | Withdraw
     | WaitAnswer

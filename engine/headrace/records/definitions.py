@@ -10,7 +10,7 @@ from headrace.errors import BadRecord
 class Backoff(msgspec.Struct, frozen=True, omit_defaults=True):
     """How long to wait before the next attempt. `jitter` is a share of the delay (0.1: up to 10 % more)."""
 
-    type: str = "exponential"  # exponential | linear | fixed
+    type: str = "exponential"  # exponential | linear | fixed | sdk: the table that users of SDKs know
     base_ms: int = 1_000
     max_ms: int = 3_600_000
     jitter: float = 0.1
@@ -116,7 +116,7 @@ class Definition(msgspec.Struct, frozen=True, omit_defaults=True):
     triggers: list[EventTrigger]
     retries: int = 3  # further attempts after the first
     backoff: Backoff = Backoff()
-    kind: str = "python"
+    kind: str = "python"  # python: code loaded by nodes | sdk: an app that is called, at `url`
     format: int = 1
     crons: list[CronTrigger] = []
     idempotency: Idempotency | None = None
@@ -131,6 +131,7 @@ class Definition(msgspec.Struct, frozen=True, omit_defaults=True):
     timeouts: Timeouts | None = None
     on_exhausted: str = "fail"  # fail | park
     start_from: str = ""  # for a new function: how far back in the log its events begin, "30d" or an offset
+    url: str = ""  # of an SDK's function: where it is called; ws:// or wss:// for one whose workers connect to us
 
 
 _DECODER = msgspec.json.Decoder(Definition)

@@ -66,6 +66,7 @@ class Failure(Row):
     retriable: bool = True
     retry_after_ms: int = -1  # >= 0: the user said when, whatever the back-off says
     run_id: str = ""  # of a step that invoked a run: that run
+    more: bytes = b""  # JSON object: what else an SDK says of its error (cause, data, code), or nothing
 
 
 class KnownEvent(Row, tag_field="t", tag=1):
@@ -166,6 +167,7 @@ class Run(Row):
     locks: list[Lock] = []
     waited: bool = False  # it has rows of waits or cancellations, see `records/wait_rows.py`
     slots: Slots | None = None  # None: nothing limits it
+    request_version: int = -1  # of the SDK protocol, as the app chose it with its first answer; -1: not chosen
 
 
 class StepState(IntEnum):
@@ -186,6 +188,7 @@ class StepOp(IntEnum):
     INVOKE = 4  # what the invoked run returned; its failure else, with its `run_id`
     SIGNAL = 5  # {"data": what was sent along}; None on time-out
     STATE = 6  # of get: what is kept under the name, None if there is nothing
+    GATEWAY = 7  # what a request came to that the engine made for an SDK's function
 
 
 class Step(Row):

@@ -10,7 +10,7 @@ from headrace.runs.announce import announce_runs
 from headrace.runs.answer import take_answer
 from headrace.runs.cancel import cancel_run
 from headrace.runs.cancel_many import begin_cancellation, chooses, continue_cancellation
-from headrace.runs.code import note_code
+from headrace.runs.code import choose_version, note_code
 from headrace.runs.cron import cancel_again, cron_fires, plan_crons
 from headrace.runs.invoke import invoke_function
 from headrace.runs.keyed_state import apply_state
@@ -35,6 +35,7 @@ __all__ = [
     "begin_finish",
     "cancel_again",
     "cancel_run",
+    "choose_version",
     "chooses",
     "continue_cancellation",
     "cron_fires",

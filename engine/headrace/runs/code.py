@@ -1,8 +1,8 @@
-"""Code: whether the node that owns a run has its function loaded."""
+"""Code: whether the node that owns a run has its function loaded, and how an SDK's app wants to be asked."""
 
 from __future__ import annotations
 
-from headrace.records.commands import CodeMissing
+from headrace.records.commands import CodeMissing, VersionChosen
 from headrace.records.history import Kind
 from headrace.records.rows import Phase
 from headrace.runs.announce import announce
@@ -31,3 +31,13 @@ def note_code(turn: Turn, command: CodeMissing) -> None:
     else:
         turn.history(Kind.RunPhase, command.run_id, run.function_id, phase="executing")
         turn.execute(command.run_id)
+
+
+def choose_version(turn: Turn, command: VersionChosen) -> None:
+    """Keep the version of requests that the app has chosen: it holds for the whole run."""
+    run_key = command.run_id.encode()
+    run = turn.state.runs.get(run_key)
+    if run is None or run.request_version >= 0:
+        return
+    run.request_version = command.version
+    turn.state.runs.put(run_key, run)

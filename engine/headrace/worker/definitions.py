@@ -129,7 +129,10 @@ class DefinitionsLog:
                 batch.append(Outgoing(self._topic, 0, function_id.encode(), value))
         for key, (_, known) in self.known.items():
             kind, function_id = split_broadcast_key(key)
-            if kind or known is None or function_id in declared or decode_definition(known).app not in apps:
+            if kind or known is None or function_id in declared:
+                continue
+            before = decode_definition(known)
+            if before.kind != "python" or before.app not in apps:  # an SDK's app speaks for itself
                 continue
             if remove:
                 batch.append(Outgoing(self._topic, 0, key, None))

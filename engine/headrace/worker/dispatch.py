@@ -40,6 +40,7 @@ from headrace.records.commands import (
     StepReport,
     Suspended,
     TakenUp,
+    VersionChosen,
     WaitAsked,
 )
 from headrace.records.rows import Timer, TimerKind
@@ -77,6 +78,7 @@ from headrace.runs import (
     begin_cancellation,
     cancel_again,
     cancel_run,
+    choose_version,
     chooses,
     continue_cancellation,
     cron_fires,
@@ -128,6 +130,7 @@ COMMANDS: dict[type, Callable[[OpenTurn, Any], None]] = {
     Suspended: suspend_run,
     AnnounceRuns: announce_runs,
     CodeMissing: note_code,
+    VersionChosen: choose_version,
     CancelRun: cancel_run,
     CancelRuns: _cancel_many,
     CancelStart: cancel_start,
