@@ -67,7 +67,8 @@ def test_a_node_that_crashed_and_comes_back_has_its_partitions_at_once(world: Ka
     back = Node(world, f"group.{topic}", "a", topic)
     world.until(lambda: bool(back.owned))
     assert back.owned == share
-    assert len(other.told) == told, "the other member is not troubled"
+    # The group may tell it again that it is given nothing: that changes nothing for it.
+    assert set(other.told[told:]) <= {"assigned []"}, "the other member is not troubled"
 
 
 def test_leaving_a_group_that_never_answered_ends() -> None:
