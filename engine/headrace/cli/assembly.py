@@ -6,12 +6,13 @@ import asyncio
 import random
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import msgspec
 
 from headrace.adapters.data_folder import DataFolder
+from headrace.adapters.http_client import HttpClient
 from headrace.adapters.kafka_appender import AppenderLimits, KafkaAppender
 from headrace.adapters.kafka_membership import KafkaMembership
 from headrace.adapters.kafka_partitions import KafkaPartitions
@@ -24,9 +25,15 @@ from headrace.cli.joining import HeardMembership
 from headrace.cli.logs import tell
 from headrace.cli.run_limits import read_run_limits
 from headrace.execution import InProcess
+from headrace.execution.by_kind import ByKind
+from headrace.execution.sdk.gateway import perform_gateway
+from headrace.execution.sdk.http_caller import HttpCaller
+from headrace.execution.sdk.sdk_execution import SdkExecution
+from headrace.execution.sdk.seams import AppCaller
 from headrace.execution.seams import Settings
 from headrace.functions import Function
-from headrace.records.definitions import Backoff
+from headrace.functions.targets import check_target
+from headrace.records.definitions import Backoff, Definition, decode_definition
 from headrace.records.limits import DEFAULTS, RunLimits
 from headrace.worker.layout import Limits, Topics
 from headrace.worker.node import Means, Node
@@ -48,9 +55,21 @@ class NodeSettings:
     evict_always: bool = False  # HEADRACE_EVICT=always
     remove_functions: bool = False  # HEADRACE_REMOVE_FUNCTIONS=1
     limits: RunLimits = DEFAULTS  # HEADRACE_MAX_…
+    signing_key: str = field(default="", repr=False)  # signs calls of SDKs' apps; "": they are not signed
+    allow_private: bool = True  # whether apps and fetch steps may be at private addresses
+    checkpoints: bool = False  # whether apps may report steps in the middle of a call: all calls come from this node
 
     @classmethod
-    def load(cls, kafka: KafkaSettings, prefix: str, instance_id: str, variables: Mapping[str, str]) -> NodeSettings:
+    def load(
+        cls,
+        kafka: KafkaSettings,
+        prefix: str,
+        instance_id: str,
+        variables: Mapping[str, str],
+        *,
+        signing_key: str = "",
+        dev: bool = False,
+    ) -> NodeSettings:
         """Take the switches from the environment."""
         return cls(
             kafka,
@@ -60,6 +79,9 @@ class NodeSettings:
             variables.get("HEADRACE_EVICT", "") == "always",
             variables.get("HEADRACE_REMOVE_FUNCTIONS", "") in ("1", "true", "yes"),
             read_run_limits(variables),
+            signing_key,
+            allow_private=dev or variables.get("HEADRACE_ALLOW_PRIVATE_APPS", "") in ("1", "true", "yes"),
+            checkpoints=dev,
         )
 
 
@@ -70,6 +92,9 @@ class Assembly:
     node: Node
     membership: HeardMembership
     execution: InProcess
+    sdk: SdkExecution
+    callers: dict[str, AppCaller]  # by the scheme of the address
+    http: HttpClient
     commits: KafkaAppender
     outbox: KafkaAppender
     reader: KafkaReader
@@ -114,6 +139,21 @@ def assemble(
     topics, clock = Topics(settings.prefix), SystemClock()
     in_process = Settings(output_bytes_max=settings.limits.step_output_bytes)
     execution = InProcess(functions, loop, clock, evict_always=settings.evict_always, settings=in_process)
+    http = HttpClient(
+        None if settings.allow_private else lambda host, found: check_target(_url_of(host), found, allow_private=False)
+    )
+    caller = HttpCaller(http, clock, settings.signing_key)
+    callers: dict[str, AppCaller] = {"http": caller, "https": caller}
+    lookup = _Lookup()
+    sdk = SdkExecution(
+        loop,
+        clock,
+        lookup.definition,
+        callers,
+        partial(perform_gateway, ask=caller.ask),
+        told,
+        checkpoints=settings.checkpoints,
+    )
     commits = KafkaAppender(settings.kafka, loop, name="kafka-commits")
     outbox = KafkaAppender(settings.kafka, loop, limits=_OUTBOX, name="kafka-outbox")
     # Kafka checks rights on groups by their name, also for readers that join none.
@@ -132,7 +172,7 @@ def assemble(
         commits,
         outbox,
         reader,
-        execution,
+        ByKind(execution, sdk),
         partitions,
     )
     membership = HeardMembership(
@@ -153,10 +193,15 @@ def assemble(
         random.random,
         told,
     )
+    node = Node(around, means)
+    lookup.node = node
     return Assembly(
-        Node(around, means),
+        node,
         membership,
         execution,
+        sdk,
+        callers,
+        http,
         commits,
         outbox,
         reader,
@@ -166,6 +211,29 @@ def assemble(
         clock,
         topics,
     )
+
+
+class _Lookup:
+    """Reads definitions from what the node knows; the node is made after what asks."""
+
+    def __init__(self) -> None:
+        self.node: Node | None = None
+        self._decoded: dict[str, tuple[int, Definition]] = {}
+
+    def definition(self, function_id: str) -> Definition | None:
+        """Give the newest definition of a function."""
+        known = None if self.node is None else self.node.definitions.known.get(function_id.encode())
+        offset, value = known or (0, None)
+        if value is None:
+            return None
+        decoded = self._decoded.get(function_id)
+        if decoded is None or decoded[0] != offset:
+            decoded = self._decoded[function_id] = (offset, decode_definition(value))
+        return decoded[1]
+
+
+def _url_of(host: str) -> str:
+    return f"http://[{host}]" if ":" in host else f"http://{host}"
 
 
 def with_retry_interval(functions: Mapping[str, Function], interval_ms: int) -> dict[str, Function]:

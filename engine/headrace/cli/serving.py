@@ -164,7 +164,14 @@ class Serving:
         plan, folder = self._plan, self._folder
         for warning in found.warnings:
             tell("topic_warning", warning)
-        node_settings = NodeSettings.load(settings, plan.prefix, plan.instance_id or folder.node_id, plan.variables)
+        node_settings = NodeSettings.load(
+            settings,
+            plan.prefix,
+            plan.instance_id or folder.node_id,
+            plan.variables,
+            signing_key=plan.keys.signing,
+            dev=plan.dev,
+        )
         functions = self._functions(self._loaded)
         parts = assemble(node_settings, found, folder, functions, self._tell)
         front = None
@@ -232,6 +239,7 @@ class Serving:
             parts.node.close()
         if front is not None:
             await front.stop()
+        await parts.http.close()
         parts.close()
         # What the appenders still reported is taken by the loop now.
         await asyncio.sleep(0)

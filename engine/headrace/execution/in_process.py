@@ -142,6 +142,11 @@ class InProcess:
         # Made by hand: the task factory is for what user code creates.
         live.main = asyncio.Task(_drive(live), loop=self.loop)
 
+    def alive(self, owner: Owner, run_id: str) -> bool:
+        """Tell whether the code of a run is in memory."""
+        owned = self._owned.get(owner)
+        return owned is not None and run_id in owned.live
+
     def resolve(self, owner: Owner, run_id: str, step: bytes, row: Step) -> None:
         """Tell the code what became of a step; code that is not alive is replayed."""
         owned = self._owned.get(owner)

@@ -108,10 +108,14 @@ class AnnounceRuns(Command, tag=11):
 
 
 class CodeMissing(Command, tag=8):
-    """No code for the run's function is loaded here (True), or it is there again (False)."""
+    """No code for the run's function is loaded here (True), or it is there again (False).
+
+    `reason` says why the app of an SDK cannot be called.
+    """
 
     run_id: str
     missing: bool
+    reason: str = ""
 
 
 class Answer(Command, tag=13):
@@ -251,6 +255,22 @@ class VersionChosen(Command, tag=63):
     version: int
 
 
+class NoteMetadata(Command, tag=70):
+    """Keep something beside a run, or beside one of its steps, for people to see; the run may have ended.
+
+    `updates` is a JSON list of `{"kind", "op", "values"}` (SDK protocol, 6.1), `id` names who asked. `step_id` is "" for
+    the run itself, `attempt` -1 for all attempts of the step.
+    """
+
+    id: str
+    run_id: str
+    updates: str
+    scope: str = "run"  # run | step | extended_trace
+    step_id: str = ""
+    occurrence: int = 0
+    attempt: int = -1
+
+
 class CancelRuns(Command, tag=50):
     """Cancel the runs of a function that were made from `after_ms` on and before `before_ms`, and match; `id` names it.
 
@@ -320,6 +340,7 @@ AnyCommand = (
     | CancelStart
     | Gathered
     | VersionChosen
+    | NoteMetadata
     | Register
     | Withdraw
     | WaitAnswer
@@ -345,6 +366,7 @@ Travelling = (
     | ReleaseLock
     | CancelStart
     | Gathered
+    | NoteMetadata
     | Start
     | Answer
     | Register

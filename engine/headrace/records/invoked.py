@@ -14,8 +14,15 @@ from headrace.records.rows import KnownEvent, split_step_name
 INVOKED = "inngest/function.invoked"
 
 
+def is_hash_name(step: bytes) -> bool:
+    """Tell whether a step is named by its hash alone: "#", and what an SDK knows it by."""
+    return step[:1] == b"#" and b"\0" not in step
+
+
 def step_hash(step: bytes) -> str:
     """Write a step's name as the protocol does: SHA-1 of its id, and of "id:n" for its n-th repeat."""
+    if is_hash_name(step):
+        return step[1:].decode("utf-8", "replace")
     step_id, occurrence = split_step_name(step)
     text = f"{step_id}:{occurrence}" if occurrence else step_id
     return sha1(text.encode(), usedforsecurity=False).hexdigest()

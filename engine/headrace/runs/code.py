@@ -24,9 +24,11 @@ def note_code(turn: Turn, command: CodeMissing) -> None:
             command.run_id,
             run.function_id,
             phase="no_code",
-            code="function_not_loaded",
-            explanation=f"the node that owns this run has no code for {run.function_id!r}",
-            action="start the nodes with the app that declares it, or put the function back; the run then goes on",
+            code="app_unreachable" if command.reason else "function_not_loaded",
+            explanation=command.reason or f"the node that owns this run has no code for {run.function_id!r}",
+            action="start the app, or mend its address; the run then goes on"
+            if command.reason
+            else "start the nodes with the app that declares it, or put the function back; the run then goes on",
         )
     else:
         turn.history(Kind.RunPhase, command.run_id, run.function_id, phase="executing")
