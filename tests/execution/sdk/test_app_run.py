@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
+from headrace.execution.sdk.answer import Op, Userland
+from headrace.execution.sdk.names import hash_text
 from headrace.execution.sdk.seams import TARGET, Answer
 from tests.execution.sdk.cluster import Cluster, definition
 from tests.execution.sdk.pretend_app import NoRetry, PretendApp, StepFailed, StepTools
@@ -278,3 +281,141 @@ def test_a_run_that_is_cancelled_is_not_called_again(clusters: list[Cluster]) ->
     cluster.world.advance(30)
     [run] = cluster.wait_ended()
     assert (run.status, app.made) == ("Cancelled", [])
+
+
+def test_branches_that_race_go_on_each_by_itself(clusters: list[Cluster]) -> None:
+    def body(event: Event, step: StepTools) -> Any:
+        def chain(name: str, seconds: str) -> Any:
+            step.sleep(f"{name}-nap", seconds)
+            return step.run(name, lambda: name)
+
+        return step.parallel(lambda: chain("slow", "1h"), lambda: chain("fast", "5s"), race=True)
+
+    app = PretendApp({"app-f": body})
+    cluster = started(clusters, app)
+    cluster.send("go")
+    [run] = cluster.wait_ended(seconds_max=30)
+    assert run.output == ["fast"]
+    cluster.world.advance(7200)
+    assert app.made == ["fast"], "what lost the race is not called for any more"
+
+
+def test_steps_in_loops_and_of_any_name_are_told_apart(clusters: list[Cluster]) -> None:
+    names = ["again", "again", "again", "käse 🧀", "#" + "a" * 40, "x" * 400, "a:1", "nul\0in it", " "]
+
+    def body(event: Event, step: StepTools) -> Any:
+        return [step.run(name, lambda place=place: place) for place, name in enumerate(names)]
+
+    app = PretendApp({"app-f": body})
+    cluster = started(clusters, app)
+    cluster.send("go")
+    [run] = cluster.wait_ended()
+    assert run.output == list(range(len(names)))
+    assert app.made == names
+    assert {"again", "again:1", "again:2", "käse 🧀"} <= set(run.steps)
+
+
+def test_the_app_says_when_to_try_again(clusters: list[Cluster]) -> None:
+    sdk = {"x-inngest-sdk": "pretend", "retry-after": "90"}
+    app = PretendApp({"app-f": lambda event, step: "ok"}, answers=[Answer(500, sdk, b'{"name":"E","message":"later"}')])
+    cluster = started(clusters, app)
+    cluster.send("go")
+    cluster.world.advance(89)
+    assert len(app.seen) == 1
+    cluster.world.advance(3)
+    assert len(app.seen) == 2
+
+
+def test_memos_that_are_too_large_for_a_call_are_left_to_be_fetched(clusters: list[Cluster]) -> None:
+    def body(event: Event, step: StepTools) -> Any:
+        if event["data"].get("fetch"):
+            return "never"
+        for n in range(3):
+            step.run(f"big{n}", lambda: "x" * (2 << 20))
+        return "done"
+
+    app = PretendApp({"app-f": body})
+    fetched: list[bytes] = []
+
+    def look(call: Any) -> None:
+        if app.bodies[-1]["use_api"]:
+            run_id = app.bodies[-1]["ctx"]["run_id"]
+            fetched.append(cluster.sdk["a"].memos_of(run_id) or b"")
+            app.answers.append(Answer(200, {"x-inngest-sdk": "pretend"}, b'"fetched"'))
+            assert cluster.sdk["a"].events_of(run_id) is not None
+
+    app.before_answer = look
+    cluster = started(clusters, app)
+    cluster.send("go")
+    [run] = cluster.wait_ended()
+    assert run.output == "fetched"
+    assert app.bodies[-1]["steps"] == {}
+    assert app.bodies[-1]["ctx"]["use_api"] is True
+    assert len(fetched[0]) > 4 << 20
+
+
+def test_a_step_that_failed_for_good_gives_its_error_with_all_that_was_said(clusters: list[Cluster]) -> None:
+    ops = (
+        b'[{"op":"StepFailed","id":"%s","userland":{"id":"a"},"data":{"junk":1},'
+        b'"error":{"name":"CardError","message":"declined","stack":"at","cause":{"name":"Bank"},"data":{"n":1}}}]'
+        % hash_text("a").encode()
+    )
+    app = PretendApp({"app-f": lambda event, step: "end"}, answers=[Answer(206, {"x-inngest-sdk": "pretend"}, ops)])
+    cluster = started(clusters, app)
+    cluster.send("go")
+    cluster.wait_ended()
+    memo = app.bodies[-1]["steps"][hash_text("a")]
+    error = {"name": "CardError", "message": "declined", "stack": "at", "cause": {"name": "Bank"}, "data": {"n": 1}}
+    assert memo == {"error": error}
+
+
+def test_steps_are_recorded_in_the_middle_of_a_call(clusters: list[Cluster]) -> None:
+    app = PretendApp({"app-f": lambda event, step: "unused"}, takes_s=2.0)
+    cluster = started(clusters, app, checkpoints=True)
+    told: list[bool] = []
+    op = Op("StepRun", hash_text("a"), data=msgspec.Raw(b"7"), userland=Userland("a"))
+
+    async def report(run_id: str, request_id: str) -> None:
+        told.append(await cluster.sdk["a"].checkpoint(run_id, request_id, [op]))
+        told.append(await cluster.sdk["a"].checkpoint(run_id, "another-request", [op]))
+
+    def answer(call: Any) -> None:
+        assert app.bodies[-1]["ctx"]["fn_id"]
+        done = b'[{"op":"RunComplete","id":"%s","data":"through"}]' % hash_text("complete").encode()
+        app.answers.append(Answer(206, {"x-inngest-sdk": "pretend", "x-inngest-req-version": "2"}, done))
+
+    app.before_answer = answer
+    cluster.send("go")
+    cluster.world.advance(1)
+    context = app.bodies[0]["ctx"]
+    cluster.world.loop.create_task(report(context["run_id"], context["request_id"]))
+    [run] = cluster.wait_ended()
+    assert told == [True, False], "a call that counts no more records nothing"
+    assert (run.output, run.steps["a"].output, len(app.seen)) == ("through", 7, 1)
+
+
+def test_an_app_that_wants_nothing_and_does_not_end_is_not_called_for_ever(clusters: list[Cluster]) -> None:
+    nothing = Answer(206, {"x-inngest-sdk": "pretend"}, b"[]")
+    app = PretendApp({"app-f": lambda event, step: "end"}, answers=[nothing] * 1_000)
+    cluster = started(clusters, app, definition("app-f", "go", retries=1))
+    cluster.send("go")
+    [run] = cluster.wait_ended()
+    assert (run.status, run.error.name) == ("Failed", "NothingToDo")
+    assert len(app.seen) < 20
+
+
+def test_what_an_app_makes_beside_a_failing_function_is_kept(clusters: list[Cluster]) -> None:
+    """A step of its own call that ends while the function backs off is there when it is tried again."""
+    state = {"broken": True}
+
+    def body(event: Event, step: StepTools) -> Any:
+        if step.parallel(lambda: step.run("a", lambda: 1), lambda: step.run("b", lambda: 2)) and state["broken"]:
+            state["broken"] = False
+            raise ValueError("once")
+        return "end"
+
+    app = PretendApp({"app-f": body}, version=1, takes_s=0.2)
+    cluster = started(clusters, app)
+    cluster.send("go")
+    [run] = cluster.wait_ended()
+    assert (run.output, sorted(app.made)) == ("end", ["a", "b"])
