@@ -121,7 +121,7 @@ def test_where_nobody_listens_nothing_was_sent() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        with pytest.raises(NotReached, match="127.0.0.1"):
+        with pytest.raises(NotReached, match=r"127\.0\.0\.1"):
             run(lambda client, url: post(client, f"http://127.0.0.1:{port}/?key=secret"))
 
 

@@ -67,6 +67,7 @@ class Failure(Row):
     retry_after_ms: int = -1  # >= 0: the user said when, whatever the back-off says
     run_id: str = ""  # of a step that invoked a run: that run
     more: bytes = b""  # JSON object: what else an SDK says of its error (cause, data, code), or nothing
+    status: int = 0  # of the HTTP answer that said so
 
 
 class KnownEvent(Row, tag_field="t", tag=1):

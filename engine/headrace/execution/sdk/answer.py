@@ -112,7 +112,7 @@ def _outcome(answer: Answer, now_ms: int) -> Ops | Returned | Failed:
     retry_after_ms = read_retry_after(headers.get("retry-after", ""), now_ms)
     if len(body) > ANSWER_BYTES_MAX:
         what = f"the app's answer has {len(body)} bytes; {ANSWER_BYTES_MAX} are allowed"
-        return Failed(Failure("output_too_large", what, "", not no_retry, retry_after_ms))
+        return Failed(Failure("output_too_large", what, "", not no_retry, retry_after_ms, status=status))
     if not is_sdk:
         return Failed(_not_an_sdk(status, body, retry_after_ms))
     if status == 206:
@@ -145,10 +145,11 @@ def _not_an_sdk(status: int, body: bytes, retry_after_ms: int) -> Failure:
     shown = body[:_SHOWN_MAX].decode("utf-8", "replace").strip()
     if 200 <= status < 300:
         message = f"HTTP {status} came without the header x-inngest-sdk: what answers there is not an Inngest SDK"
-        return Failure("NotAnSdk", f"{message}; it says {shown!r}" if shown else message, "", True, retry_after_ms)
+        told = f"{message}; it says {shown!r}" if shown else message
+        return Failure("NotAnSdk", told, "", True, retry_after_ms, status=status)
     message = f"Your server returned HTTP {status} before the SDK responded."
     more = msgspec.json.encode({"data": shown}) if shown else b""
-    return Failure("Server returned a fatal error", message, "", True, retry_after_ms, more=more)
+    return Failure("Server returned a fatal error", message, "", True, retry_after_ms, more=more, status=status)
 
 
 def _failure(status: int, body: bytes, retriable: bool, retry_after_ms: int) -> Failure:
@@ -162,16 +163,21 @@ def _failure(status: int, body: bytes, retriable: bool, retry_after_ms: int) -> 
         pass
     if not fields:
         shown = text[:_SHOWN_MAX].decode("utf-8", "replace")
-        return Failure("Error", shown or f"the app answered HTTP {status}", "", retriable, retry_after_ms)
-    return failure_of(fields, retriable, retry_after_ms, f"the app answered HTTP {status}")
+        message = shown or f"the app answered HTTP {status}"
+        return Failure("Error", message, "", retriable, retry_after_ms, status=status)
+    return failure_of(fields, retriable, retry_after_ms, f"the app answered HTTP {status}", status)
 
 
 def failure_of(
-    fields: Mapping[str, msgspec.Raw], retriable: bool, retry_after_ms: int, message: str = "unknown error"
+    fields: Mapping[str, msgspec.Raw],
+    retriable: bool,
+    retry_after_ms: int,
+    message: str = "unknown error",
+    status: int = 0,
 ) -> Failure:
-    """Make a failure of an error object."""
+    """Make a failure of an error object; `more` has all of it that is not a text in `name`, `message` or `stack`."""
     given = {name: _text(fields.get(name)) for name in (*_ERROR_FIELDS, "error", "code")}
-    more = {name: value for name, value in fields.items() if name not in _ERROR_FIELDS and bytes(value) != b"null"}
+    more = {name: value for name, value in fields.items() if name not in _ERROR_FIELDS or bytes(value)[:1] != b'"'}
     return Failure(
         given["name"] or given["code"] or "Error",
         given["message"] or given["error"] or message,
@@ -179,6 +185,7 @@ def failure_of(
         retriable,
         retry_after_ms,
         more=msgspec.json.encode(more) if more else b"",
+        status=status,
     )
 
 

@@ -56,7 +56,8 @@ def error_fields(failure: Failure) -> dict[str, Any]:
     if failure.stack:
         fields["stack"] = failure.stack
     if failure.more:
-        fields.update({k: v for k, v in _DECODE_OBJECT(failure.more).items() if k not in fields})
+        known = _DECODE_OBJECT(failure.more)
+        fields.update({k: v for k, v in known.items() if k not in fields and bytes(v) != _NULL})
     return fields
 
 
