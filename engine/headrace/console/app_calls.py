@@ -6,7 +6,8 @@ steps that the app has made and goes on behind. Source: the SDK protocol page, s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import msgspec
 from starlette.requests import Request
@@ -17,7 +18,6 @@ from headrace.console.answers import json_answer
 from headrace.console.rest import answered
 from headrace.errors import BadRequest
 from headrace.execution.sdk.answer import ANSWER_BYTES_MAX, OPS_MAX, Op
-from headrace.execution.sdk.sdk_execution import SdkExecution
 from headrace.intake.body import read_body
 from headrace.records.ids import is_ulid
 
@@ -27,11 +27,27 @@ class _Checkpoint(msgspec.Struct):
     request_id: str = ""
 
 
-class AppCalls:
-    """The endpoints, over the runs that this node owns."""
+class RunsUnderWay(Protocol):
+    """The runs of the cluster, whichever node owns them."""
 
-    def __init__(self, execution: SdkExecution) -> None:
-        self._execution = execution
+    async def events_of(self, run_id: str) -> bytes | None:
+        """Give what started a run, a JSON array; None for one that is not alive."""
+        ...
+
+    async def memos_of(self, run_id: str) -> bytes | None:
+        """Give what is recorded of a run's steps, a JSON object by hash; None for one that is not alive."""
+        ...
+
+    async def checkpoint(self, run_id: str, request_id: str, ops: list[Op]) -> bool:
+        """Record steps that were made in the middle of a call; False if that call counts no more."""
+        ...
+
+
+class AppCalls:
+    """The endpoints."""
+
+    def __init__(self, runs: RunsUnderWay) -> None:
+        self._runs = runs
 
     def routes(self) -> list[Route]:
         """List the routes."""
@@ -43,11 +59,11 @@ class AppCalls:
 
     async def show_events(self, request: Request) -> Response:
         """Answer `GET /v0/runs/{id}/batch` with the run's events."""
-        return _found(request, self._execution.events_of)
+        return await _found(request, self._runs.events_of)
 
     async def show_memos(self, request: Request) -> Response:
         """Answer `GET /v0/runs/{id}/actions` with the memos of the run's steps, by hash."""
-        return _found(request, self._execution.memos_of)
+        return await _found(request, self._runs.memos_of)
 
     async def checkpoint(self, request: Request) -> Response:
         """Answer `POST /v1/checkpoint/{id}/async` once the steps are recorded; 409 for a call that counts no more."""
@@ -62,7 +78,7 @@ class AppCalls:
             raise BadRequest(
                 "checkpoint_too_large", f"the checkpoint has {len(told.steps)} steps; {OPS_MAX} are allowed", status=413
             )
-        if not await self._execution.checkpoint(_run_id(request), told.request_id, told.steps):
+        if not await self._runs.checkpoint(_run_id(request), told.request_id, told.steps):
             raise BadRequest(
                 "call_superseded",
                 "this call of the function counts no more",
@@ -80,8 +96,8 @@ def _run_id(request: Request) -> str:
     return run_id
 
 
-def _found(request: Request, read: Callable[[str], bytes | None]) -> Response:
-    content = read(_run_id(request))
+async def _found(request: Request, read: Callable[[str], Awaitable[bytes | None]]) -> Response:
+    content = await read(_run_id(request))
     if content is None:
-        raise BadRequest("run_gone", "the run has ended, or is not on this node", status=410, do="stop executing it")
+        raise BadRequest("run_gone", "the run has ended", status=410, do="stop executing it")
     return Response(content, media_type="application/json")

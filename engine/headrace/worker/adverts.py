@@ -1,4 +1,7 @@
-"""Adverts: what each node says of its partitions on the control topic, so every node can answer for the cluster."""
+"""Adverts: what each node says on the control topic, of its partitions and of itself.
+
+So every node can answer for the cluster, and nodes find each other.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import msgspec
 from headrace.adapters.seams import Appender, Loop, Outgoing, Partitions, Reader, ReadFailure, Reading, Record
 
 _PREFIX = b"partition/"
+_NODE_PREFIX = b"node/"
 _AGAIN_S = 1.0
 
 
@@ -23,7 +27,17 @@ class Advert(msgspec.Struct, omit_defaults=True):
     error: str = ""
 
 
+class NodeAdvert(msgspec.Struct, omit_defaults=True):
+    """A node, and how the others reach it; JSON on the control topic under `node/<name>`."""
+
+    node: str
+    address: str = ""  # host:port, for other nodes alone; "" for a node that has stopped
+    token: str = ""  # what they show there: whoever may read this topic is one of them
+    apps: list[str] = []  # whose workers are connected to it, and take calls
+
+
 _DECODE = msgspec.json.Decoder(Advert).decode
+_DECODE_NODE = msgspec.json.Decoder(NodeAdvert).decode
 
 
 class Adverts:
@@ -47,6 +61,8 @@ class Adverts:
         self._tell = tell
         self._reading: Reading | None = None
         self.known: dict[int, Advert] = {}
+        self.nodes: dict[str, NodeAdvert] = {}
+        self.on_node: Callable[[NodeAdvert], None] = _ignore_node  # told of each node that says something new
 
     def start(self) -> None:
         """Begin to read the control topic from its start."""
@@ -72,9 +88,16 @@ class Adverts:
 
     def _take(self, records: list[Record]) -> None:
         for record in records:
-            if record.key is None or not record.key.startswith(_PREFIX) or record.value is None:
+            if record.key is None or record.value is None:
                 continue
             try:
+                if record.key.startswith(_NODE_PREFIX):
+                    node = _DECODE_NODE(record.value)
+                    self.nodes[node.node] = node
+                    self.on_node(node)
+                    continue
+                if not record.key.startswith(_PREFIX):
+                    continue
                 advert = _DECODE(record.value)
             except msgspec.MsgspecError:
                 self._tell("advert_unreadable", f"{self._topic} offset {record.offset} is no advert of this version")
@@ -91,6 +114,11 @@ class Adverts:
         key = _PREFIX + str(advert.partition).encode()
         self._appender.send([Outgoing(self._topic, 0, key, msgspec.json.encode(advert))], _ignore)
 
+    def say_node(self, advert: NodeAdvert) -> None:
+        """Publish what a node says of itself."""
+        key = _NODE_PREFIX + advert.node.encode()
+        self._appender.send([Outgoing(self._topic, 0, key, msgspec.json.encode(advert))], _ignore)
+
     def close(self) -> None:
         """Stop reading."""
         self._closed = True
@@ -100,4 +128,8 @@ class Adverts:
 
 def _ignore(failed: int | None) -> None:
     # An advert that is lost is made good by the next change; nothing depends on it but what people see.
+    return None
+
+
+def _ignore_node(advert: NodeAdvert) -> None:
     return None
