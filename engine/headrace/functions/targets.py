@@ -41,7 +41,7 @@ def check_target(url: str, addresses: Iterable[str], allow_private: bool) -> Non
                 + ", and requests do not go there",
                 status=403,
                 why="it can be reached only from where this node runs, so that others could use the node to get there",
-                do="use a public address, or allow private ones where the node is started if its network is yours alone",
+                do="use a public address, or allow private ones when you start the node, if its network is yours alone",
             )
 
 

@@ -46,7 +46,7 @@ class Ask(Protocol):
 
 
 class GatewayOutcome(NamedTuple):
-    """What a request came to: `output` is JSON, the step's result (what stands below "data" in its memo); or it failed."""
+    """What a request came to: `output` is the step's result, JSON (below "data" in its memo); or it failed."""
 
     output: bytes | None
     failure: Failure | None

@@ -24,7 +24,18 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # Of the connection, not of the request: they are its own affair.
 _OF_CONNECTIONS = frozenset(
-    ["connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"]
+    [
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ]
 )
 _SECRET_HEADER = re.compile(r"auth|cookie|secret|token|(^|-)key$|password|signature")
 _SECRET_CHARS_MIN = 4  # a shorter one would hide words that mean nothing
@@ -83,9 +94,7 @@ def shown_opts(op: str, opts: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(url, str):
         shown["url"] = without_secrets(url)
     if isinstance(headers, Mapping):
-        shown["headers"] = {
-            name: HIDDEN if is_secret_header(str(name)) else value for name, value in headers.items()
-        }
+        shown["headers"] = {name: HIDDEN if is_secret_header(str(name)) else value for name, value in headers.items()}
     if op.lower() == AI_OP:
         shown.setdefault("type", "step.ai.infer")
     return shown
