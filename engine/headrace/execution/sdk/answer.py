@@ -22,15 +22,15 @@ _ERROR_FIELDS = ("name", "message", "stack")
 class Userland(msgspec.Struct):
     """What the user of an SDK called a step."""
 
-    id: str = ""
-    index: int = 0
+    id: str | None = None
+    index: int | None = None
 
 
 class Op(msgspec.Struct, rename={"display_name": "displayName"}):
     """One thing that the app did, or wants to be done."""
 
     op: str
-    id: str = ""
+    id: str | None = None
     name: str | None = None
     display_name: str | None = None
     opts: msgspec.Raw = msgspec.Raw(b"null")

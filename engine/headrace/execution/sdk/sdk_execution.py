@@ -17,7 +17,7 @@ from headrace.execution.sdk.taking import take_checkpoint
 from headrace.execution.seams import Owner
 from headrace.records.commands import CodeMissing, RunReport
 from headrace.records.definitions import Definition
-from headrace.records.rows import Failure, Phase, Run, Step
+from headrace.records.rows import Failure, Phase, Run, Step, StepState
 
 # Make a request for an AI or fetch step: (op, its options) → JSON of its result, or why there is none.
 Perform = Callable[[str, Mapping[str, Any]], Awaitable[tuple[bytes | None, Failure | None]]]
@@ -255,6 +255,18 @@ class SdkExecution:
         """Write what is recorded of a run's steps, by hash, as a JSON object; None for one that is not alive here."""
         found = self.find(run_id)
         return None if found is None else memos(ended_in_order(found[1]))
+
+    def settled(self, run_id: str) -> bool:
+        """Tell whether the machine knows what a run's last call came to: it waits for something, or has ended."""
+        for owned in self._owned.values():
+            live = owned.live.get(run_id)
+            if live is not None:
+                return not live.asked
+        found = self.find(run_id)
+        if found is None:
+            return True
+        run, steps = found
+        return run.retry_due_ms > 0 or any(row.state == StepState.PENDING for row in steps.values())
 
     async def checkpoint(self, run_id: str, request_id: str, ops: list[Op]) -> bool:
         """Record steps that an app has made in the middle of a call; False if that call counts no more."""

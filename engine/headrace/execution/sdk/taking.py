@@ -114,4 +114,5 @@ def _take_op(run: AppRun, op: Op, kind: Kind, name: bytes, used: int, outcome: O
 
 def _name(op: Op) -> bytes:
     userland = op.userland
-    return name_of(op.id) if userland is None else name_of(op.id, userland.id, userland.index)
+    hashed = op.id or ""
+    return name_of(hashed) if userland is None else name_of(hashed, userland.id or "", userland.index or 0)
