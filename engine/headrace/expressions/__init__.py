@@ -20,9 +20,11 @@ from __future__ import annotations
 
 from headrace.expressions.durations import format_duration, parse_duration_ms, parse_when_ms
 from headrace.expressions.expression import Expression, compile_expression, match_expression
+from headrace.expressions.restricted import beyond_conditions
 
 __all__ = [
     "Expression",
+    "beyond_conditions",
     "compile_expression",
     "format_duration",
     "match_expression",

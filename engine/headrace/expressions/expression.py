@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import BadDeclaration, BadRecord
-from headrace.expressions.values import BUDGET_KEY, NOW_KEY, UNKNOWN, Exhausted, Failed, plain
+from headrace.expressions.values import BUDGET_KEY, NOW_KEY, UNKNOWN, Exhausted, Failed, Int, plain
 
 # The compiler and what it stands on are imported by the first expression that is compiled: everybody imports this
 # room for its durations, and half of them declare no expression.
@@ -72,6 +72,17 @@ class Expression:
             return self._run(bindings if self._on_bindings else self._scope(bindings, now_ms)) is True
         except Exception:  # one event must not stop a partition: it does not match, and `evaluate` says why
             return False
+
+    def whole(self, bindings: Mapping[str, object], now_ms: int) -> int | None:
+        """Give the value if it is an int to CEL, as literals and `int(…)` are; None for all else. Never raises.
+
+        A number of the data is a double there, whatever it looks like.
+        """
+        try:
+            value: Any = self._run(bindings if self._on_bindings else self._scope(bindings, now_ms))
+        except Exception:  # no value at all
+            return None
+        return int(value) if type(value) is Int else None
 
     def find(self, bindings: Mapping[str, object]) -> tuple[bool, object]:
         """Read a plain path (one that `paths` names): whether it is there, and what stands there. Never raises."""

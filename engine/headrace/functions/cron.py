@@ -163,6 +163,14 @@ def parse_cron(line: str, timezone: str = "") -> CronLine:
 
 @lru_cache(maxsize=4096)
 def _parse(line: str, timezone: str) -> CronLine:
+    parsed = read_cron_line(line, timezone)
+    if next(parsed.after(1_600_000_000_000), None) is None:
+        raise _bad(line, "there is no such day in any year", "")
+    return parsed
+
+
+def read_cron_line(line: str, timezone: str = "") -> CronLine:
+    """Take a cron line apart as `parse_cron` does, also one that fires never."""
     prefix = _PREFIX.fullmatch(line)
     bare = line
     if prefix is not None:
@@ -178,10 +186,7 @@ def _parse(line: str, timezone: str) -> CronLine:
             why="time zones have the names of the IANA database",
             do='write timezone="Europe/Berlin"',
         ) from None
-    parsed = CronLine(bare, zone)
-    if next(parsed.after(1_600_000_000_000), None) is None:
-        raise _bad(line, "there is no such day in any year", "")
-    return parsed
+    return CronLine(bare, zone)
 
 
 def next_fires(line: str, timezone: str, after_ms: int, n: int) -> list[int]:
