@@ -14,6 +14,7 @@ from headrace.admission.gathering import end_gathering
 from headrace.admission.held import cancel_start, count_held, remove_held
 from headrace.admission.home import make_home
 from headrace.admission.idempotency import make_idempotency
+from headrace.admission.pause import make_pause
 from headrace.admission.plan import MAKERS, Plan, plan_of
 from headrace.admission.priority import make_priority
 from headrace.admission.rate_limit import make_rate_limit
@@ -21,6 +22,7 @@ from headrace.admission.singleton import make_singleton, release_lock
 from headrace.admission.throttle import let_next_go, look_again, make_throttle
 
 MAKERS += [make_priority, make_idempotency, make_rate_limit, make_debounce, make_batch, make_singleton, make_throttle]
+MAKERS += [make_pause]
 
 __all__ = [
     "EVENT_ID_WINDOW_MS",

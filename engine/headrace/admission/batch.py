@@ -24,6 +24,7 @@ from headrace.state import Turn
 
 EVENTS_MAX = 10_000
 TIMEOUT_MS_MIN = 10
+_FIRED = "inngest/scheduled.timer"
 # A batch that may have to travel to a later stage is one command, which has to fit into a record of Kafka (8 MiB).
 BYTES_MAX = 10 << 20
 TRAVELLING_BYTES_MAX = 6 << 20
@@ -45,18 +46,19 @@ class BatchStage:
         bytes_max = TRAVELLING_BYTES_MAX if travels else BYTES_MAX
         self._bytes_max = min(option.max_bytes or bytes_max, bytes_max)
         self._timeout_ms = max(option.timeout_ms, TIMEOUT_MS_MIN)
+        self._by_clock = definition.kind != "sdk"  # there, a run that a cron line starts is no event of a batch
         self._event: KnownEvent | None = None
         self._gathered = True
 
     def place(self, turn: Turn, start: Start) -> bytes | None:
         """Where the key's value belongs; an event that starts alone, or any if partitioned, stays where it is."""
-        if self._partitioned or not self._is_gathered(start):
+        if self._partitioned or not self.is_gathered(start):
             return None
         return self._key.shared_place(start)
 
     def decide(self, turn: Turn, start: Start) -> bool:
         """Add it to the buffer; it passes alone where `if_` is not true."""
-        if not self._is_gathered(start):
+        if not self.is_gathered(start):
             return True
         bucket = self._here if self._partitioned else self._key.shared_bucket(start)
         event = start.events[0]
@@ -126,12 +128,15 @@ class BatchStage:
         buffers.put(bucket, buffer)
         return len(taken)
 
-    def _is_gathered(self, start: Start) -> bool:
+    def is_gathered(self, start: Start) -> bool:
+        """Tell whether it becomes part of a batch, or starts a run of its own."""
         if len(start.events) != 1:
             return False  # a batch already, which is started again
+        event = start.events[0]
+        if not self._by_clock and event.name == _FIRED:
+            return False
         if self._if is None:
             return True
-        event = start.events[0]
         if event is not self._event:
             self._event = event
             try:

@@ -7,7 +7,6 @@ one the run lives where it is.
 from __future__ import annotations
 
 from headrace.admission.plan import StageNumber
-from headrace.admission.verdicts import drop
 from headrace.functions.gates import Limits, limits_of
 from headrace.records.definitions import Definition
 from headrace.records.rows import Slots, Start
@@ -22,7 +21,6 @@ class Home:
     def __init__(self, definition: Definition) -> None:
         self._limits: Limits | None = limits_of(definition) if definition.concurrency else None
         self._start_ms = 0 if definition.timeouts is None else definition.timeouts.start_ms
-        self._skipped = definition.kind != "python"  # a paused function of an SDK skips its runs, as there
 
     def place(self, turn: Turn, start: Start) -> bytes | None:
         """Compute the first concurrency key; it travels along."""
@@ -32,9 +30,6 @@ class Home:
 
     def decide(self, turn: Turn, start: Start) -> bool:
         """Let it pass, with the gates that it has to ask."""
-        if self._skipped and turn.paused(start.function_id, start.place):
-            drop(turn, start, "skipped", "function_paused", "the function is paused")
-            return False
         gates = []
         if self._limits is not None:
             # The place is this partition's, or `Plan` would have sent it on.

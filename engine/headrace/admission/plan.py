@@ -1,6 +1,6 @@
 """Plan: the stages that a function declares, in the one order that all have.
 
-    idempotency → rate limit → debounce → batch → singleton → throttle → home
+    idempotency → rate limit → debounce → batch → singleton → pause → throttle → home
 
 Each stage decides on the partition of its own key, so a `Start` travels from one to the next; those that decide on the
 same partition are one visit. The last one is the home of the run: the partition of its first keyed concurrency limit,
@@ -30,6 +30,7 @@ class StageNumber(IntEnum):
     DEBOUNCE = 30
     BATCH = 40
     SINGLETON = 50
+    PAUSE = 55
     THROTTLE = 60
     HOME = 70
 

@@ -1,4 +1,8 @@
-"""Priority: how much earlier or later than it came a run stands in queues."""
+"""Priority: how much earlier or later than it came a run stands in queues.
+
+Any finite number of seconds counts. Of functions that SDKs register only what is an int to CEL does, as their users
+know it: a number of the event's data is none.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +26,9 @@ class Priority:
 
     number = StageNumber.PRIORITY
 
-    def __init__(self, expression: str) -> None:
-        self._expression = compile_expression(expression, variables=("event",), option="priority")
+    def __init__(self, definition: Definition) -> None:
+        self._expression = compile_expression(definition.priority, variables=("event",), option="priority")
+        self._ints_alone = definition.kind == "sdk"
 
     def place(self, turn: Turn, start: Start) -> bytes | None:
         """Wherever it is."""
@@ -33,7 +38,10 @@ class Priority:
         """Let it pass with its priority; what is no finite number is none."""
         try:
             bindings = {"event": event_bindings(start.events[0])}
-            seconds = self._expression.evaluate(bindings, turn.now_ms)
+            if self._ints_alone:
+                seconds: object = self._expression.whole(bindings, turn.now_ms)
+            else:
+                seconds = self._expression.evaluate(bindings, turn.now_ms)
         except (BadRecord, msgspec.MsgspecError, RecursionError, TypeError, ValueError):
             return True
         if isinstance(seconds, int | float) and not isinstance(seconds, bool) and math.isfinite(seconds):
@@ -44,4 +52,4 @@ class Priority:
 
 def make_priority(definition: Definition) -> Priority | None:
     """Make the stage of a function that declares it."""
-    return Priority(definition.priority) if definition.priority else None
+    return Priority(definition) if definition.priority else None

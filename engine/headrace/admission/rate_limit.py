@@ -1,11 +1,13 @@
 """Rate limit: what is too much is dropped, with a verdict.
 
 `limit` may start at once, and one more each `period / limit` after that. Functions of SDKs keep the rule that their
-users know: 1 + limit / 10 (rounded down) at once.
+users know: 1 + limit / 10 (rounded down) at once. Those of them that gather batches do so first: what becomes part of a
+batch is not counted.
 """
 
 from __future__ import annotations
 
+from headrace.admission.batch import BatchStage, make_batch
 from headrace.admission.expiry import forget_later
 from headrace.admission.gcra import Rate
 from headrace.admission.keys import StageKey
@@ -25,15 +27,21 @@ class RateLimitStage:
 
     def __init__(self, definition: Definition, option: RateLimit) -> None:
         self._key = StageKey(definition.id, self.number, option.key)
-        room = option.limit if definition.kind == "python" else 1 + option.limit // 10
+        is_sdk = definition.kind != "python"
+        room = 1 + option.limit // 10 if is_sdk else option.limit
+        self._batch: BatchStage | None = make_batch(definition) if is_sdk else None
         self._rate = Rate(option.limit, option.period_ms, room)
 
     def place(self, turn: Turn, start: Start) -> bytes | None:
         """Where the key's value belongs."""
+        if self._batch is not None and self._batch.is_gathered(start):
+            return None
         return self._key.place(start)
 
     def decide(self, turn: Turn, start: Start) -> bool:
         """Let it pass while the rate has room; a key that is false is not limited."""
+        if self._batch is not None and self._batch.is_gathered(start):
+            return True
         bucket = self._key.bucket(start)
         if bucket is None:
             return True

@@ -133,7 +133,7 @@ def cancel_again(turn: Turn, timer: Timer, due_ms: int) -> None:
 def _fire(
     turn: Turn, function_id: str, key: bytes, cron: CronTrigger, row: CronLineRow, due_ms: int, *, overlap: str
 ) -> None:
-    if not row.running:
+    if not row.running or overlap == "all":
         _start(turn, function_id, key, cron, row, due_ms)
         return
     event_id = _event_id(key, due_ms)
@@ -170,13 +170,16 @@ def _start(turn: Turn, function_id: str, key: bytes, cron: CronTrigger, row: Cro
     run_id = run_id_of(entropy(b"cron\0%s\0%d" % (key, due_ms)), function_id, due_ms)
     row.running = run_id
     turn.state.cron_lines.put(key, row)
+    fire_ms = due_ms + _jitter_ms(key, due_ms, cron.jitter_ms)
     data = {
         "cron": f"TZ={cron.timezone} {cron.line}" if cron.timezone else cron.line,
         "scheduledAt": _rfc3339(due_ms),
-        "fireAt": _rfc3339(due_ms + _jitter_ms(key, due_ms, cron.jitter_ms)),
+        "fireAt": _rfc3339(fire_ms),
     }
     json = msgspec.json.encode({"name": FIRED, "data": data})
-    event = KnownEvent(_event_id(key, due_ms), FIRED, json, due_ms, turn.now_ms, _rfc3339(due_ms))
+    definition = turn.definition(function_id)
+    ts_ms = fire_ms if definition is not None and definition.kind == "sdk" else due_ms
+    event = KnownEvent(_event_id(key, due_ms), FIRED, json, ts_ms, turn.now_ms, _rfc3339(due_ms))
     start = Start(function_id, run_id, [event], turn.now_ms, replies=[Reply(turn.partition, "", key)])
     turn.command(turn.partition, start)
 
