@@ -56,6 +56,7 @@ def play(name: str, folder: Path, bootstrap: str, scenario: Any, kind: type[Stag
     console.print(f"[bold]{name}[/bold]: {(scenario.__doc__ or '').strip()}")
     home = folder / name
     home.mkdir()
+    kind = getattr(scenario, "STAGE", kind)
     stage = kind(FOLDER / name / "app.py", home, bootstrap, f"example-{name}-{uuid.uuid4().hex[:8]}", scenario.SHORT)
     try:
         with stage:
