@@ -9,6 +9,7 @@ Nothing here knows Headrace: INNGEST_DEV=1 makes the SDK look at port 8288, wher
 import datetime
 import logging
 import os
+from typing import Any
 
 import fastapi
 import inngest
@@ -31,7 +32,8 @@ class CardDeclined(Exception):
 
 async def tell_support(ctx: inngest.Context) -> str:
     """Called when an order has failed for good."""
-    return f"order {ctx.event.data['event']['data']['order']}: {ctx.event.data['error']['message']}"
+    failed: Any = ctx.event.data
+    return f"order {failed['event']['data']['order']}: {failed['error']['message']}"
 
 
 @shop.create_function(

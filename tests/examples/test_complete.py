@@ -14,6 +14,7 @@ from tests.cli.conftest import Run, run  # noqa: F401 - a fixture
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(path.parent for path in (ROOT / "examples").glob("*/app.py"))
 INDEX = (ROOT / "docs" / "examples.md").read_text()
+SDK_FOLDERS = sorted(path for path in (ROOT / "examples").glob("sdk-*") if path.is_dir())
 PLAYED = [folder for folder in FOLDERS if folder.name != "orders"]  # that one is `make demo`
 
 
@@ -30,9 +31,23 @@ def test_an_example_is_complete(folder: Path) -> None:
 
 
 def test_the_index_names_no_example_that_is_not_there() -> None:
-    assert re.findall(r"\.\./examples/(\w+)/README", INDEX) == re.findall(r"^\| \[(\w+)", INDEX, re.MULTILINE)
-    assert sorted(re.findall(r"^\| \[(\w+)", INDEX, re.MULTILINE)) == [folder.name for folder in FOLDERS]
-    assert runner.names() == [folder.name for folder in PLAYED]
+    listed = re.findall(r"^\| \[([\w-]+)", INDEX, re.MULTILINE)
+    assert re.findall(r"\.\./examples/([\w-]+)/README", INDEX) == listed
+    assert sorted(listed) == sorted(folder.name for folder in [*FOLDERS, *SDK_FOLDERS])
+    assert runner.names() == sorted(folder.name for folder in [*PLAYED, *SDK_FOLDERS])
+
+
+@pytest.mark.parametrize("folder", SDK_FOLDERS, ids=lambda folder: folder.name)
+def test_an_example_of_an_sdk_is_complete_and_knows_nothing_of_headrace(folder: Path) -> None:
+    page = (folder / "README.md").read_text()
+    command = f"make example NAME={folder.name}"
+    assert command in page
+    assert f"`{command}`" in INDEX
+    assert "headrace dev -u http://localhost:" in page
+    sources = [path for path in folder.iterdir() if path.suffix in (".py", ".ts") and path.name != "scenario.py"]
+    assert sources
+    for source in sources:
+        assert not re.search(r"^\s*(import|from)\b.*headrace", source.read_text(), re.MULTILINE), source
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
