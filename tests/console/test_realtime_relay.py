@@ -1,4 +1,4 @@
-"""Messages between nodes. Goal: listeners of every node hear what any publishes, in order, and nobody waits for a node."""
+"""Messages between nodes. Goal: all nodes hear what any publishes, in order, and nobody waits for one that is slow."""
 
 from __future__ import annotations
 
