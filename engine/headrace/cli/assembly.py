@@ -26,6 +26,7 @@ from headrace.cli.logs import tell
 from headrace.cli.run_limits import read_run_limits
 from headrace.execution import InProcess
 from headrace.execution.by_kind import ByKind
+from headrace.execution.sdk.endpoint_caller import EndpointCaller
 from headrace.execution.sdk.gateway import perform_gateway
 from headrace.execution.sdk.http_caller import HttpCaller
 from headrace.execution.sdk.sdk_execution import SdkExecution
@@ -57,7 +58,7 @@ class NodeSettings:
     limits: RunLimits = DEFAULTS  # HEADRACE_MAX_…
     signing_key: str = field(default="", repr=False)  # signs calls of SDKs' apps; "": they are not signed
     allow_private: bool = True  # whether apps and fetch steps may be at private addresses
-    checkpoints: bool = False  # whether apps may report steps in the middle of a call: all calls come from this node
+    checkpoints: bool = False  # whether apps may report steps in the middle of a call
 
     @classmethod
     def load(
@@ -81,7 +82,7 @@ class NodeSettings:
             read_run_limits(variables),
             signing_key,
             allow_private=dev or variables.get("HEADRACE_ALLOW_PRIVATE_APPS", "") in ("1", "true", "yes"),
-            checkpoints=dev,
+            checkpoints=True,
         )
 
 
@@ -94,6 +95,7 @@ class Assembly:
     execution: InProcess
     sdk: SdkExecution
     callers: dict[str, AppCaller]  # by the scheme of the address
+    endpoints: EndpointCaller  # one of them
     http: HttpClient
     commits: KafkaAppender
     outbox: KafkaAppender
@@ -143,7 +145,9 @@ def assemble(
         None if settings.allow_private else lambda host, found: check_target(_url_of(host), found, allow_private=False)
     )
     caller = HttpCaller(http, clock, settings.signing_key)
+    endpoints = EndpointCaller(caller.ask, clock, settings.signing_key)
     callers: dict[str, AppCaller] = {"http": caller, "https": caller}
+    callers.update({"endpoint+http": endpoints, "endpoint+https": endpoints})
     lookup = _Lookup()
     sdk = SdkExecution(
         loop,
@@ -201,6 +205,7 @@ def assemble(
         execution,
         sdk,
         callers,
+        endpoints,
         http,
         commits,
         outbox,

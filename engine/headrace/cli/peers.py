@@ -1,8 +1,8 @@
 """Peers: what nodes of a cluster ask each other for, because only one of them has it.
 
 A run's events and memos are with the node that owns it, and so is the call that an app reports about; an app's workers
-are connected to one node. Each node listens on a port for the others alone, and says on the control topic where that
-is, with a token: whoever may read that topic is a node.
+are connected to one node, and whoever listens for messages to another. Each node listens on a port for the others
+alone, and says on the control topic where that is, with a token: whoever may read that topic is a node.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from headrace.adapters.http_client import HttpAnswer, HttpClient, NoAnswer, NotReached
 from headrace.cli.listening import WebServer, take_port
+from headrace.console.realtime_relay import RELAYED_BYTES_MAX
 from headrace.execution.sdk.answer import ANSWER_BYTES_MAX, Op
 from headrace.execution.sdk.http_caller import CALL_S
 from headrace.execution.sdk.sdk_execution import SdkExecution
@@ -30,6 +31,7 @@ from headrace.worker.adverts import Adverts, NodeAdvert
 
 _TOKEN_HEADER = "x-headrace-peer"
 _ASK_S = 10.0
+_PASS_S = 2.0
 _STATE_BYTES_MAX = 128 << 20
 _LOOK_S = 0.5
 
@@ -76,6 +78,7 @@ class Peers:
         self._address = ""
         self._said: NodeAdvert | None = None
         self._telling: asyncio.Task[None] | None = None
+        self.on_passed: Callable[[bytes], None] | None = None  # takes what other nodes pass on to all
 
     async def start(self) -> None:
         """Listen for other nodes, and tell them where."""
@@ -86,6 +89,7 @@ class Peers:
             Route("/runs/{run_id}/actions", self._answer_memos, methods=["GET"]),
             Route("/checkpoint", self._answer_checkpoint, methods=["POST"]),
             Route("/call", self._answer_call, methods=["POST"]),
+            Route("/passed", self._take_passed, methods=["POST"]),
         ]
         self._server = WebServer(Starlette(routes=routes), bound)
         await self._server.start()
@@ -156,6 +160,15 @@ class Peers:
     def _others(self) -> list[NodeAdvert]:
         return [peer for peer in self._adverts.nodes.values() if peer.address and peer.node != self._node]
 
+    @property
+    def alone(self) -> bool:
+        """Whether there are no other nodes, as far as is known."""
+        return not self._others()
+
+    async def pass_on(self, content: bytes) -> None:
+        """Give something to all other nodes (their `on_passed`); one that cannot be reached in time goes without."""
+        await asyncio.gather(*(self._ask(peer, "/passed", content, _PASS_S) for peer in self._others()))
+
     async def call(self, call: AppCall) -> Answer:
         """Call an app through the workers that are connected here, or to another node; see `AppCaller`."""
         others = [peer for peer in self._others() if call.app in peer.apps]
@@ -202,6 +215,12 @@ class Peers:
         told = msgspec.json.decode(await read_body(request, 2 * ANSWER_BYTES_MAX), type=_Checkpoint)
         recorded = await self._execution.checkpoint(told.run_id, told.request_id, told.steps)
         return Response(status_code=200 if recorded else 409)
+
+    async def _take_passed(self, request: Request) -> Response:
+        refused = self._refused(request)
+        if refused is None and self.on_passed is not None:
+            self.on_passed(await read_body(request, RELAYED_BYTES_MAX))
+        return refused or Response(status_code=204)
 
     async def _answer_call(self, request: Request) -> Response:
         refused = self._refused(request)
