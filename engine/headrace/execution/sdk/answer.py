@@ -37,6 +37,7 @@ class Op(msgspec.Struct, rename={"display_name": "displayName"}):
     data: msgspec.Raw = msgspec.Raw(b"null")
     error: msgspec.Raw = msgspec.Raw(b"null")
     userland: Userland | None = None
+    metadata: msgspec.Raw = msgspec.Raw(b"null")  # to be kept beside the run, or the step
 
 
 class Ops(NamedTuple):

@@ -8,16 +8,26 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from headrace.execution.sdk.answer import OPS_MAX, Failed, Op, Ops, Returned, step_failure
-from headrace.execution.sdk.names import name_of
+from headrace.execution.sdk.names import hash_of, name_of
 from headrace.execution.sdk.ops import KINDS, LAZY, Kind, races, told_first
 from headrace.execution.sdk.wishes import Refused
-from headrace.records.rows import Failure, StepOp, is_waiting
+from headrace.records.commands import NoteMetadata
+from headrace.records.rows import Failure, StepOp, is_waiting, split_step_name
 
 if TYPE_CHECKING:
     from headrace.execution.sdk.app_run import AppRun
 
 _Known = tuple[Op, Kind, bytes]
+
+
+class _Metadata(msgspec.Struct):
+    kind: str
+    scope: str = "step"
+    op: str = "merge"
+    values: dict[str, msgspec.Raw] = {}
 
 
 def take_answer(run: AppRun, called: bytes, used: int, started_ms: int, outcome: Ops | Returned | Failed) -> None:
@@ -43,6 +53,7 @@ def take_checkpoint(run: AppRun, ops: list[Op]) -> list[asyncio.Future[None]]:
             future = run.checkpoints[name] = run.home.loop.create_future()
             run.quiet.add(name)
             if name not in run.asked:
+                _note_metadata(run, op, name)
                 run.report_step(name, StepOp.RUN, run.attempt_of(name), started_ms, bytes(op.data), None)
         futures.append(future)
     return futures
@@ -71,6 +82,7 @@ def _take_ops(run: AppRun, called: bytes, used: int, started_ms: int, outcome: O
         elif kind is Kind.DISCOVER:
             run.again = True
         elif kind is not Kind.LAZY and not run.has_ended(name) and name not in run.asked:
+            _note_metadata(run, op, name)
             _take_op(run, op, kind, name, used, outcome, started_ms)
     if not called and run.again:
         run.again = False
@@ -110,6 +122,24 @@ def _take_op(run: AppRun, op: Op, kind: Kind, name: bytes, used: int, outcome: O
             run.submit(name, kind.wish(op, run.run_id, name, run.owned.owner.time_ms()))
         except Refused as refused:
             run.fail(Failure(refused.name, refused.message, retriable=False))
+
+
+def _note_metadata(run: AppRun, op: Op, name: bytes) -> None:
+    """Keep what an op says for people beside its step, or beside the run where it says so."""
+    if bytes(op.metadata) in (b"null", b"[]"):
+        return
+    try:
+        entries = msgspec.json.decode(bytes(op.metadata), type=list[_Metadata])
+    except msgspec.MsgspecError:
+        return  # nothing depends on it
+    step_id, occurrence = split_step_name(name)
+    attempt = run.attempt_of(name)
+    for scope in sorted({entry.scope for entry in entries}):
+        updates = [{"kind": e.kind, "op": e.op, "values": e.values} for e in entries if e.scope == scope]
+        note_id = f"{run.run_id}-{hash_of(name)}-{attempt}-{scope}"
+        beside = ("run", "", 0, -1) if scope == "run" else ("step", step_id, occurrence, attempt)
+        told = msgspec.json.encode(updates).decode()
+        run.owned.owner.submit(NoteMetadata(note_id, run.run_id, told, *beside))
 
 
 def _name(op: Op) -> bytes:
