@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
@@ -100,7 +101,7 @@ class HttpClient:
         self._check_literal(url)
         try:
             async with self._opened().request(
-                method, url, headers=headers, data=body, allow_redirects=False, timeout=connect
+                method, url, headers=_written(headers), data=body, allow_redirects=False, timeout=connect
             ) as response:
                 read = await _read(response, bytes_max)
                 return HttpAnswer(response.status, {k.lower(): v for k, v in response.headers.items()}, read)
@@ -144,6 +145,16 @@ class _CheckedResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._resolver.close()
+
+
+def _written(headers: Mapping[str, str]) -> dict[str, str]:
+    """Write names of headers as nearly everybody does (X-Api-Key): some servers look for them so."""
+    return {_name(name): value for name, value in headers.items()}
+
+
+@lru_cache(maxsize=256)
+def _name(name: str) -> str:
+    return "-".join(part.capitalize() for part in name.split("-"))
 
 
 async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
