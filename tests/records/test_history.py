@@ -104,6 +104,21 @@ def test_a_record_of_another_schema_is_refused() -> None:
         decode_lifecycle(b"\xc3\x01" + bytes(20))
 
 
+# As 0.1.0 began to write them: without the field `more`, and with no kind RunMetadata.
+_FORMER_HEADER = bytes.fromhex("c3017c1c58add880f14e")
+
+
+@pytest.mark.parametrize("more", [{}, {"status": "Failed", "action": "look"}, {"event_ids": ["a"], "output": "[1]"}])
+def test_a_record_of_the_former_schema_is_read(more: dict[str, Any]) -> None:
+    written = write(Kind.RunEnded, 5, 1, 1 << 20, "r", "f", more)
+    assert written.endswith(b"\0")
+    former = _FORMER_HEADER + written[10:-1]
+    for _ in range(2):
+        assert decode_lifecycle(former) == read_lifecycle(former) == decode_lifecycle(written)
+    with pytest.raises(BadRecord):
+        read_lifecycle(former[:-3])
+
+
 def test_a_field_that_the_schema_does_not_have_is_our_bug() -> None:
     with pytest.raises(AssertionError, match="no_such_field"):
         write(Kind.RunEnded, 1, 0, 1, "r", "f", {"no_such_field": 1})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.errors import BadRecord
-from headrace.records.history import Kind, Lifecycle, decode_lifecycle
+from headrace.records.history import HEADER_BYTES, Kind, Lifecycle, decode_lifecycle, in_this_schema
 
 _KINDS = [kind.name for kind in Kind]
 _LONG, _STRING, _STRINGS = 0, 1, 2
@@ -19,9 +19,8 @@ _CODES = tuple(
     for name in Lifecycle.__struct_fields__[1:]
 )
 _HEAD: list[Any] = ["RunScheduled", 0, 0, 0, "", ""]  # fields that `Lifecycle` has no defaults for, at their zero
-# Marker and fingerprint of single-object encoding, and the kind. What the general reader took once is known here then,
-# so the fingerprint has one owner.
-_HEADER_BYTES = 10
+# Markers and fingerprints of single-object encoding. What the general reader took once is known here then, so the
+# fingerprint has one owner.
 _known_headers: set[bytes] = set()
 
 
@@ -30,15 +29,18 @@ def read_lifecycle(value: bytes) -> Lifecycle:
 
     What a general reader would forgive is refused: lengths below zero, an array in several blocks, bytes left over.
     """
-    if value[:_HEADER_BYTES] not in _known_headers:
+    if value[:HEADER_BYTES] not in _known_headers:
+        upgraded = in_this_schema(value)
+        if upgraded is not value:
+            return read_lifecycle(upgraded)
         record = _read_generally(value)
-        _known_headers.add(value[:_HEADER_BYTES])
+        _known_headers.add(value[:HEADER_BYTES])
         return record
     length = len(value)
     end = len(value.rstrip(b"\0"))  # behind it every field holds its default, one zero byte each
-    at = _HEADER_BYTES + 1
+    at = HEADER_BYTES + 1
     try:
-        found: list[Any] = [_KINDS[value[_HEADER_BYTES] >> 1]]
+        found: list[Any] = [_KINDS[value[HEADER_BYTES] >> 1]]
         for code in _CODES:
             if at >= end:
                 break

@@ -258,8 +258,8 @@ class VersionChosen(Command, tag=63):
 class NoteMetadata(Command, tag=70):
     """Keep something beside a run, or beside one of its steps, for people to see; the run may have ended.
 
-    `updates` is a JSON list of `{"kind", "op", "values"}` (SDK protocol, 6.1), `id` names who asked. `step_id` is "" for
-    the run itself, `attempt` -1 for all attempts of the step.
+    `updates` is a JSON list of `{"kind", "op", "values"}` (SDK protocol, 6.1), `id` names who asked. `step_id` is ""
+    for the run itself, `attempt` -1 for all attempts of the step.
     """
 
     id: str

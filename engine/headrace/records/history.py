@@ -38,6 +38,7 @@ class Kind(IntEnum):
     StepAttemptFailed = 5
     StepEnded = 6
     EventVerdict = 7
+    RunMetadata = 8
 
 
 class Lifecycle(msgspec.Struct):
@@ -65,6 +66,7 @@ class Lifecycle(msgspec.Struct):
     code: str = ""
     explanation: str = ""
     action: str = ""
+    more: str = ""
 
 
 def schema_text(name: str) -> str:
@@ -125,7 +127,7 @@ def _header() -> bytes:
 def _writer(field: str) -> Callable[[Any], bytes]:
     if field in ("occurrence", "attempt", "started_ms", "due_ms"):
         return _known_long
-    if field in ("output", "error_message", "error_stack", "explanation"):
+    if field in ("output", "error_message", "error_stack", "explanation", "more"):
         return _string
     return _strings if field == "event_ids" else _known_string
 
@@ -204,10 +206,23 @@ class LifecycleWriter:
         return out
 
 
+# Former schemas: what was written with them is what is written now, without the last fields; each holds its default
+# there, which is the one byte 0. How many are missing, by the marker and fingerprint.
+_FORMER = {SINGLE_OBJECT_MARKER + bytes.fromhex("7c1c58add880f14e"): 1}  # 0.1.0: without RunMetadata, `more`
+HEADER_BYTES = 10
+
+
+def in_this_schema(value: bytes) -> bytes:
+    """Give a transition that was written with a former schema as one of this schema; any other as it is."""
+    missing = _FORMER.get(value[:HEADER_BYTES])
+    return value if missing is None else _header() + value[HEADER_BYTES:] + bytes(missing)
+
+
 def decode_lifecycle(value: bytes) -> Lifecycle:
     """Read one transition; `BadRecord` for a value of another schema."""
     import fastavro
 
+    value = in_this_schema(value)
     header = _header()
     if value[: len(header)] != header:
         raise BadRecord(

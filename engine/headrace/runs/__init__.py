@@ -14,6 +14,7 @@ from headrace.runs.code import choose_version, note_code
 from headrace.runs.cron import cancel_again, cron_fires, plan_crons
 from headrace.runs.invoke import invoke_function
 from headrace.runs.keyed_state import apply_state
+from headrace.runs.metadata import note_metadata
 from headrace.runs.publish import publish_events
 from headrace.runs.queue import queue_timed_out, take_granted
 from headrace.runs.resume import pause_changed, resume_more, resume_run
@@ -43,6 +44,7 @@ __all__ = [
     "invoke_function",
     "new_start",
     "note_code",
+    "note_metadata",
     "pause_changed",
     "plan_crons",
     "plan_sleep",

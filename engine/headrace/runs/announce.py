@@ -7,9 +7,12 @@ first transition, or when it has been alive for a moment.
 
 from __future__ import annotations
 
+from typing import Any
+
 from headrace.records.commands import AnnounceRuns
 from headrace.records.history import Kind
 from headrace.records.rows import Phase, Run
+from headrace.runs.telling import with_events
 from headrace.state import Turn
 
 
@@ -18,14 +21,12 @@ def announce(turn: Turn, run_id: str, run: Run) -> None:
     if not run.announced:
         run.announced = True
         turn.state.runs.put(run_id.encode(), run)
-        turn.history(
-            Kind.RunScheduled,
-            run_id,
-            run.function_id,
-            event_ids=[event.id for event in run.events],
-            phase="queued" if run.phase == Phase.QUEUED else "executing",
-            started_ms=run.created_ms,
-        )
+        more: dict[str, Any] = {
+            "phase": "queued" if run.phase == Phase.QUEUED else "executing",
+            "started_ms": run.created_ms,
+        }
+        with_events(more, run.events)
+        turn.history(Kind.RunScheduled, run_id, run.function_id, **more)
 
 
 def announce_runs(turn: Turn, command: AnnounceRuns) -> None:

@@ -15,6 +15,7 @@ from headrace.records.rows import Failure, KnownEvent, Reply, Run, StepState, Ti
 from headrace.records.values import NONE, unpack_value
 from headrace.runs.forgetting import forget_waits
 from headrace.runs.slots import leave_gates
+from headrace.runs.telling import failure_fields, with_events
 from headrace.state import Turn
 
 FINISHED = "inngest/function.finished"
@@ -49,14 +50,14 @@ def end_run(
         state.timers.delete(timer_key(run.retry_due_ms, TimerKind.RUN, run_id))
     state.runs.delete(run_key)
     more: dict[str, Any] = {"status": status, "started_ms": run.created_ms}
-    if not run.announced:
-        more["event_ids"] = [event.id for event in run.events]
     if run.attempt:
         more["attempt"] = run.attempt
     if failure is None:
         more["output"] = output_json
     else:
-        more.update(error_name=failure.name, error_message=failure.message, error_stack=failure.stack)
+        more.update(failure_fields(failure))
+    if not run.announced:
+        with_events(more, run.events)
     if code:
         more.update(code=code, explanation=explanation, action=action)
     turn.history(Kind.RunEnded, run_id, run.function_id, **more)
@@ -91,6 +92,8 @@ def _tell(turn: Turn, run_id: str, run: Run, status: str, output: bytes | None, 
         data["correlation_id"] = correlation_id(run.replies[0].run_id, run.replies[0].step)
     if failure is not None:
         data["error"] = {"name": failure.name, "message": failure.message, "stack": failure.stack}
+        if failure.status:
+            data["error"]["error"] = f"invalid status code: {failure.status}"
     elif status == "Completed":
         # The recorded value itself: the JSON for people may be cut short.
         data["result"] = None if output is None else unpack_value(output)

@@ -7,6 +7,7 @@ from typing import Any
 from headrace.records.history import Kind
 from headrace.records.rows import Run, Step, StepOp, StepState, split_step_name
 from headrace.records.values import json_text
+from headrace.runs.telling import failure_fields
 from headrace.runs.weight import grows_too_large
 from headrace.state import Turn
 
@@ -34,9 +35,8 @@ def record_result(turn: Turn, run_id: str, run: Run, step: bytes, row: Step) -> 
     if row.failure is None:
         more["output"] = json_text(row.output)
     else:
-        failure = row.failure
-        more.update(error_name=failure.name, error_message=failure.message, error_stack=failure.stack)
-        if failure.run_id:
-            more["explanation"] = f"run {failure.run_id}"
+        more.update(failure_fields(row.failure))
+        if row.failure.run_id:
+            more["explanation"] = f"run {row.failure.run_id}"
     turn.history(Kind.StepEnded, run_id, run.function_id, **more)
     return True

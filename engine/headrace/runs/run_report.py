@@ -11,6 +11,7 @@ from headrace.runs.ending import end_run
 from headrace.runs.park import PARKED_MS, tell_parked
 from headrace.runs.retry import definition_of, retry_delay_ms
 from headrace.runs.slots import release_slots
+from headrace.runs.telling import failure_fields
 from headrace.state import Turn
 
 
@@ -48,9 +49,7 @@ def take_run_report(turn: Turn, report: RunReport) -> None:
         phase="parked" if spent else "backing_off",
         attempt=report.attempt,
         due_ms=due_ms,
-        error_name=failure.name,
-        error_message=failure.message,
-        error_stack=failure.stack,
+        **failure_fields(failure),
     )
     if spent:
         tell_parked(turn, report.run_id, run)

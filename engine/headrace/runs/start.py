@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from headrace.records.events import RESERVED_PREFIX
 from headrace.records.ids import entropy, ulid_tail, ulid_time
 from headrace.records.rows import KnownEvent, Phase, Run, Start
 from headrace.runs.cancel_on import watch_for_cancel
 from headrace.runs.queue import queue_run
+from headrace.runs.telling import LIFECYCLE_NAMES
 from headrace.runs.timeouts import begin_finish
 from headrace.state import Turn
 
 _ENTROPY_CHARACTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_LIFECYCLE_NAMES = frozenset(f"{RESERVED_PREFIX}function.{end}" for end in ("failed", "finished", "cancelled"))
 
 
 @lru_cache(maxsize=4096)
@@ -45,7 +44,7 @@ def new_start(turn: Turn, function_id: str, event: KnownEvent, cause: int = -1) 
     """
     # The time in the id is the event's log time: a cause that is applied again makes the same run.
     run_id = run_id_of(_tail_entropy(event.id) if cause < 0 else cause, function_id, event.at_ms)
-    return Start(function_id, run_id, [event], turn.now_ms, quiet=event.name in _LIFECYCLE_NAMES)
+    return Start(function_id, run_id, [event], turn.now_ms, quiet=event.name in LIFECYCLE_NAMES)
 
 
 def start_run(turn: Turn, start: Start) -> str:

@@ -14,6 +14,7 @@ from headrace.runs.going_on import go_on
 from headrace.runs.park import PARKED_MS, tell_parked
 from headrace.runs.retry import definition_of, retry_delay_ms
 from headrace.runs.slots import has_slots
+from headrace.runs.telling import failure_fields
 from headrace.runs.weight import grows_too_large
 from headrace.state import Turn
 
@@ -149,7 +150,5 @@ def _tell_failure(
         attempt=report.attempt,
         started_ms=report.started_ms,
         due_ms=due_ms,
-        error_name=failure.name,
-        error_message=failure.message,
-        error_stack=failure.stack,
+        **failure_fields(failure),
     )
