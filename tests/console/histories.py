@@ -11,7 +11,7 @@ from headrace.adapters.seams import Record
 from headrace.errors import BadRecord
 from headrace.records.dead import dead_headers
 from headrace.records.definitions import Definition, EventTrigger, encode_definition
-from headrace.records.events import HEADER_ID
+from headrace.records.events import HEADER_ID, HEADER_SOURCE
 from headrace.records.history import Kind, LifecycleWriter
 from headrace.records.ids import derive_ulid
 from headrace.worker.layout import Topics
@@ -31,6 +31,7 @@ class History:
         self._seqs = [(partition + 1) << 20 for partition in range(partitions)]
         self._writers = [LifecycleWriter(partition) for partition in range(partitions)]
         self._made = 0
+        self.runs: list[RunHistory] = []
 
     def add(
         self,
@@ -58,8 +59,9 @@ class History:
         id: str | None = None,
         key: bytes | None = None,
         partition: int | None = None,
+        internal: bool = False,
     ) -> str:
-        """Add an event; returns its internal id."""
+        """Add an event (an `internal` one is published by the engine); returns its internal id."""
         self._made += 1
         event_id = derive_ulid(at_ms, b"event %d" % self._made)
         body: dict[str, Any] = {"name": name, "data": data}
@@ -72,7 +74,7 @@ class History:
             at_ms,
             msgspec.json.encode(body),
             key=key if key is not None else id.encode() if id else None,
-            headers=[(HEADER_ID, event_id.encode())],
+            headers=[(HEADER_ID, event_id.encode()), *([(HEADER_SOURCE, b"0:1:0")] if internal else [])],
         )
         return event_id
 
@@ -81,6 +83,7 @@ class History:
         self._made += 1
         run_id = derive_ulid(at_ms, b"run %d" % self._made)
         run = RunHistory(self, run_id, function_id, self._made % self.partitions)
+        self.runs.append(run)
         run.add(Kind.RunScheduled, at_ms, event_ids=event_ids, **{"phase": "executing", "started_ms": at_ms, **more})
         return run
 

@@ -25,8 +25,10 @@ from tests.console.shop import shop_history
 
 _TABLES = {
     "runs": "run_id, function_id, partition, status, phase, due_ms, queued_ms, started_ms, ended_ms, attempt, event_id,"
-    " event_count, output, output_bytes, error_name, error_message, code, explanation, action",
+    " event_count, output, output_bytes, error_name, error_message, error_more, code, explanation,"
+    " action",
     "run_causes": "event_id, run_id",
+    "run_metadata": "*",
     "events": "event_id, name, given_id, ts_ms, received_ms, record_key, topic_partition, topic_offset, body",
     "verdicts": "*",
     "dead_letters": "at_ms, code, reason, topic, topic_partition, topic_offset, record_key, body, body_bytes",
@@ -370,3 +372,26 @@ def test_nothing_can_be_written_through_a_reader(tmp_path: Path) -> None:
     reading = open_for_reading(tmp_path / "a.db")
     with pytest.raises(sqlite3.OperationalError):
         reading.execute("DELETE FROM runs")
+
+
+def test_what_is_kept_beside_a_run_and_events_of_no_topic_are_there_once_however_often_they_come(
+    tmp_path: Path,
+) -> None:
+    history = History()
+    told = (
+        '{"events":[{"internal_id":"01K2ZZZZZZZZZZZZZZZZZZZZZZ","ts":5,"at":7,"event":{"name":"inngest/x","data":{}}}]}'
+    )
+    for number in range(3):  # the engine sends a record again; the run's event is told by two runs
+        run = history.run("f", ["01K2ZZZZZZZZZZZZZZZZZZZZZZ"], NOW_MS + number, more=told)
+        run.add(Kind.RunMetadata, NOW_MS + number, code=f"ask-{number}", op="run", output="[]")
+        repeated = history.records[-1]
+        history.add(TOPICS.history, repeated.partition, NOW_MS, repeated.value)
+    history.life(Kind.RunScheduled, 0, NOW_MS, "odd", "f", event_ids=["e"], more="no json")
+    fill(tmp_path / "a.db", history.records)
+    reading = open_for_reading(tmp_path / "a.db")
+    notes = [row["request_id"] for row in reading.execute("SELECT request_id FROM run_metadata ORDER BY request_id")]
+    assert notes == ["ask-0", "ask-1", "ask-2"]
+    (event,) = reading.execute("SELECT name, ts_ms, received_ms, body FROM events").fetchall()
+    assert tuple(event) == ("inngest/x", 5, 7, b'{"name":"inngest/x","data":{}}')
+    assert find_run(reading, "odd") is not None
+    reading.close()

@@ -146,11 +146,13 @@ def test_live_runs_say_what_they_wait_for(tmp_path: Path, history: History) -> N
     ]
 
 
-def test_a_failed_run_has_its_error_and_no_output(tmp_path: Path, history: History) -> None:
+def test_a_failed_run_has_its_error_as_its_output(tmp_path: Path, history: History) -> None:
     run = history.run("f", ["e"], NOW_MS - 9).fail(NOW_MS, "CardError", "declined")
+    cancelled = history.run("f", ["e"], NOW_MS - 9).cancel(NOW_MS)
     fill(tmp_path / "a.db", history.records)
+    assert get(tmp_path / "a.db", f"/v1/runs/{cancelled.run_id}").json()["data"]["output"] is None
     row = get(tmp_path / "a.db", f"/v1/runs/{run.run_id}").json()["data"]
-    assert (row["status"], row["output"]) == ("Failed", None)
+    assert (row["status"], row["output"]) == ("Failed", row["error"])
     assert (row["error"]["name"], row["error"]["message"]) == ("CardError", "declined")
     assert "Traceback" in row["error"]["stack"]
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 from headrace.console.projection import Projection
 from headrace.console.retention import Retention, RetentionLimits
+from headrace.records.history import Kind
 from tests.console.archives import open_for_writing
 from tests.console.histories import EVENTS_TOPIC_ID, NOW_MS, TOPICS, History
 
@@ -147,3 +149,16 @@ def test_counts_samplings_verdicts_and_dead_letters_go_too(tmp_path: Path) -> No
         for table in ("verdicts", "dead_letters", "samplings", "function_counts")
     }
     assert left == {"verdicts": 1, "dead_letters": 1, "samplings": 0, "function_counts": 7}
+
+
+def test_what_is_kept_beside_a_run_goes_with_it_and_what_belongs_to_none_by_its_age(tmp_path: Path) -> None:
+    history, ids = runs_of_days(3)
+    for run in history.runs:
+        run.add(Kind.RunMetadata, NOW_MS - 2 * DAY_MS, code=run.run_id, op="run", output="[]")
+    for days in (0, 2):
+        history.life(Kind.RunMetadata, 0, NOW_MS - days * DAY_MS, f"none-{days}", "", code="x", output="[]")
+    archive = archive_of(tmp_path, history)
+    tidy(archive, replace(KEEP_ALL, runs_age_ms=DAY_MS + DAY_MS // 2))
+    noted = {run_id for (run_id,) in archive.execute("SELECT run_id FROM run_metadata")}
+    assert run_ids(archive) == ids[1:]
+    assert noted == {*ids[1:], "none-0"}

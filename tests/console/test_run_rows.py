@@ -141,4 +141,5 @@ def test_every_kind_of_record_has_its_phase() -> None:
         "StepAttemptFailed": "backing_off",
         "StepEnded": "executing",
         "EventVerdict": None,
+        "RunMetadata": None,
     }

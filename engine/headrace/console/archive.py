@@ -14,7 +14,7 @@ from pathlib import Path
 
 from headrace.errors import NotReady
 
-FORMAT = 1
+FORMAT = 2
 _BUSY_MS = 10_000
 
 TABLES = """
@@ -53,6 +53,7 @@ CREATE TABLE IF NOT EXISTS runs(
     error_name TEXT NOT NULL,
     error_message TEXT NOT NULL,
     error_stack TEXT NOT NULL,
+    error_more TEXT NOT NULL,                -- what else the error says, a JSON object; empty if nothing
     code TEXT NOT NULL,
     explanation TEXT NOT NULL,
     action TEXT NOT NULL
@@ -69,6 +70,23 @@ CREATE TABLE IF NOT EXISTS run_causes(
     event_id TEXT NOT NULL, run_id TEXT NOT NULL, PRIMARY KEY(event_id, run_id)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS run_causes_by_run ON run_causes(run_id);
+
+-- What others keep beside a run, each time something was noted; `metadata.py` puts it together.
+CREATE TABLE IF NOT EXISTS run_metadata(
+    partition INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    run_id TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    scope TEXT NOT NULL,                     -- run, step, extended_trace
+    step_id TEXT NOT NULL,                   -- empty: the run itself
+    occurrence INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,                -- -1: the step, whichever attempt
+    at_ms INTEGER NOT NULL,
+    updates TEXT NOT NULL,                   -- JSON list of kind, op, values
+    PRIMARY KEY(partition, seq)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS run_metadata_by_run ON run_metadata(run_id);
+CREATE INDEX IF NOT EXISTS run_metadata_by_time ON run_metadata(at_ms);
 
 CREATE TABLE IF NOT EXISTS events(
     id INTEGER PRIMARY KEY,

@@ -31,6 +31,7 @@ from headrace.console.event_queries import (
     verdicts_of,
 )
 from headrace.console.function_queries import list_functions
+from headrace.console.jobs import list_jobs
 from headrace.console.lag_queries import Lag, read_lag
 from headrace.console.moments import iso
 from headrace.console.parameters import (
@@ -42,11 +43,12 @@ from headrace.console.parameters import (
     read_run_filter,
     refuse_unknown,
 )
-from headrace.console.run_answers import run_fields, told_fields
+from headrace.console.run_answers import origin_fields, run_fields, told_fields
 from headrace.console.run_queries import FoundRun, RunFilter, find_run, list_runs, read_run_records
 from headrace.console.run_rows import ENDED
 from headrace.console.status import CancelRun, Status
 from headrace.console.steps import tell_run
+from headrace.console.whole_run import WholeRun, read_whole_run
 from headrace.console.why import Reason, explain_event
 from headrace.errors import BadRequest, HeadraceError
 from headrace.records.history import Lifecycle
@@ -75,6 +77,7 @@ class RestApi:
             Route("/v1/runs", answered(self.list_runs), methods=["GET"]),
             Route("/v1/runs/{run_id}", answered(self.show_run), methods=["GET"]),
             Route("/v1/runs/{run_id}", answered(self.cancel_run), methods=["DELETE"]),
+            Route("/v1/runs/{run_id}/jobs", answered(self.list_jobs), methods=["GET"]),
             Route("/v1/events", answered(self.list_events), methods=["GET"]),
             Route("/v1/events/{event_id}", answered(self.show_event), methods=["GET"]),
             Route("/v1/events/{event_id}/runs", answered(self.list_event_runs), methods=["GET"]),
@@ -105,14 +108,28 @@ class RestApi:
         now_ms = self._clock.wall_ms()
         run_id = request.path_params["run_id"]
 
+        def query(archive: sqlite3.Connection) -> tuple[WholeRun | None, Lag]:
+            return read_whole_run(archive, run_id), read_lag(archive, now_ms)
+
+        whole, lag = await self._archive.ask(query)
+        if whole is None:
+            raise unknown_run(run_id, lag)
+        told = tell_run(whole.records, now_ms)
+        shown = {**run_fields(whole.found, now_ms), **origin_fields(whole), **told_fields(told)}
+        return enveloped(shown, now_ms, lag=lag)
+
+    async def list_jobs(self, request: Request) -> Response:
+        """Answer `GET /v1/runs/{id}/jobs`: what the run has pending."""
+        now_ms = self._clock.wall_ms()
+        run_id = request.path_params["run_id"]
+
         def query(archive: sqlite3.Connection) -> tuple[FoundRun | None, list[Lifecycle], Lag]:
             return find_run(archive, run_id), read_run_records(archive, run_id), read_lag(archive, now_ms)
 
         found, records, lag = await self._archive.ask(query)
         if found is None:
             raise unknown_run(run_id, lag)
-        told = tell_run(records, now_ms)
-        return enveloped({**run_fields(found, now_ms), **told_fields(told)}, now_ms, lag=lag)
+        return enveloped(list_jobs(found.row, tell_run(records, now_ms), now_ms), now_ms, lag=lag)
 
     async def cancel_run(self, request: Request) -> Response:
         """Answer `DELETE /v1/runs/{id}`: 200 once the command is on Kafka, 409 for a run that has ended otherwise."""

@@ -98,7 +98,7 @@ class Retention:
             return 0
         self._floor = rows[-1][1]
         run_ids = json.dumps([run_id for _, run_id in rows])
-        for table in ("run_records", "run_causes", "runs"):
+        for table in ("run_records", "run_causes", "run_metadata", "runs"):
             self._archive.execute(f"DELETE FROM {table} WHERE run_id IN (SELECT value FROM json_each(?))", (run_ids,))
         self._runs -= len(rows)
         return len(rows)
@@ -119,6 +119,10 @@ class Retention:
         before_ms = now_ms - limits.runs_age_ms
         for table, column in (("function_counts", "bucket_ms"), ("samplings", "minute_ms")):
             deleted += self._archive.execute(f"DELETE FROM {table} WHERE {column} < ?", (before_ms,)).rowcount
+        # Of runs that never were, or that went before it came.
+        deleted += self._archive.execute(
+            "DELETE FROM run_metadata WHERE at_ms < ? AND run_id NOT IN (SELECT run_id FROM runs)", (before_ms,)
+        ).rowcount
         return deleted + self._delete_verdicts(now_ms)
 
     def _delete_oldest(self, table: str, column: str, bound: int, before_ms: int) -> int:

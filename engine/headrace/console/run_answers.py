@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from headrace.console.answers import json_value
+from headrace.console.metadata import Kept, put_together
 from headrace.console.moments import iso
 from headrace.console.run_queries import FoundRun
 from headrace.console.run_rows import RunRow
 from headrace.console.steps import Attempt, Mistake, RunTold, StepTold
+from headrace.console.whole_run import WholeRun
 
 ACCOUNT_ID = "00000000-0000-4000-a000-000000000000"
 ENVIRONMENT_ID = "00000000-0000-4000-b000-000000000000"
@@ -42,7 +46,7 @@ def run_fields(found: FoundRun, now_ms: int) -> dict[str, Any]:
     phase = phase_now(row, now_ms)
     # An error from which the code went on is no error of the run.
     failed = bool(row.error_name or row.error_message) and (row.ended_ms > 0 or phase != "executing")
-    error = Mistake(row.error_name, row.error_message, row.error_stack) if failed else None
+    error = Mistake(row.error_name, row.error_message, row.error_stack, row.error_more) if failed else None
     return {
         "run_id": row.run_id,
         "function_id": row.function_id,
@@ -58,13 +62,28 @@ def run_fields(found: FoundRun, now_ms: int) -> dict[str, Any]:
         "ended_at": iso(row.ended_ms),
         "due_at": iso(row.due_ms) if phase in ("sleeping", "backing_off", "waiting") else None,
         "attempt": row.attempt,
-        "output": json_value(row.output) if row.output else None,
+        "output": error_object(error) if error and row.status == "Failed" else output_value(row.output),
         "error": mistake_fields(error),
         "code": row.code or None,
         "explanation": explain(row, now_ms) or None,
         "action": row.action or None,
         "partition": row.partition,
     }
+
+
+def origin_fields(whole: WholeRun) -> dict[str, Any]:
+    """Show where a single run comes from, beside its events, and what is kept beside it."""
+    return {
+        "original_run_id": whole.original_run_id,
+        "cron": whole.cron,
+        "batch_id": whole.batch_id,
+        "metadata": [kept_fields(kept) for kept in put_together(note for note in whole.notes if not note.step_id)],
+    }
+
+
+def kept_fields(kept: Kept) -> dict[str, Any]:
+    """Show what is kept beside a run or a step under one kind."""
+    return {"scope": kept.scope, "kind": kept.kind, "values": kept.values, "updated_at": iso(kept.updated_ms)}
 
 
 def told_fields(told: RunTold) -> dict[str, Any]:
@@ -109,6 +128,29 @@ def attempt_fields(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def mistake_fields(mistake: Mistake | None) -> dict[str, str] | None:
+def output_value(output: str) -> Any:
+    """Show a result, None while there is none."""
+    return json_value(output) if output else None
+
+
+def mistake_fields(mistake: Mistake | None) -> dict[str, Any] | None:
     """Show an error."""
-    return None if mistake is None else {"name": mistake.name, "message": mistake.message, "stack": mistake.stack}
+    if mistake is None:
+        return None
+    return {**_more(mistake), "name": mistake.name, "message": mistake.message, "stack": mistake.stack}
+
+
+def error_object(mistake: Mistake) -> dict[str, Any]:
+    """Give an error as an SDK wrote it: without a stack, unless it gave one or said that there is none."""
+    more = _more(mistake)
+    stack = {"stack": mistake.stack} if mistake.stack else {}
+    return {**more, "name": mistake.name, "message": mistake.message, **stack}
+
+
+def _more(mistake: Mistake) -> dict[str, Any]:
+    if not mistake.more:
+        return {}
+    try:
+        return msgspec.json.decode(mistake.more, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError):
+        return {}

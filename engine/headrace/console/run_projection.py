@@ -18,16 +18,23 @@ import msgspec
 from headrace.adapters.seams import Record
 from headrace.console.archive import COUNT_BUCKET_MS
 from headrace.console.lifecycle_reader import read_lifecycle
+from headrace.console.metadata import metadata_row
 from headrace.console.run_records import join_records
 from headrace.console.run_rows import COLUMNS, RunRow, fold, new_row
+from headrace.console.told_events import told_events
 from headrace.errors import BadRecord
 from headrace.records.history import Lifecycle
+from headrace.records.rows import KnownEvent
 
 _LOOK_UP_MAX = 500
 _INSERT = f"INSERT INTO runs({', '.join(COLUMNS)}) VALUES({', '.join('?' * len(COLUMNS))})"
 _UPDATE = f"UPDATE runs SET {', '.join(name + '=?' for name in COLUMNS)} WHERE id=?"
 _SELECT = f"SELECT id, {', '.join(COLUMNS)} FROM runs WHERE run_id IN (SELECT value FROM json_each(?))"
 _astuple = msgspec.structs.astuple
+_INSERT_EVENT = (
+    "INSERT INTO events(event_id, name, given_id, ts_ms, received_ms, record_key, topic_partition, topic_offset, body)"
+    " SELECT ?1, ?2, NULL, ?3, ?4, NULL, -1, -1, ?5 WHERE NOT EXISTS (SELECT 1 FROM events WHERE event_id = ?1)"
+)
 _COUNTED = {"Completed": "completed", "Failed": "failed", "Cancelled": "cancelled"}
 
 
@@ -49,11 +56,15 @@ class RunProjection:
         self._archive = archive
         self._gathered: dict[str, _Gathered] = {}
         self._verdicts: list[tuple[Any, ...]] = []
+        self._metadata: list[tuple[Any, ...]] = []
+        self._events: list[KnownEvent] = []
 
     def forget(self) -> None:
         """Drop what was gathered and not written."""
         self._gathered = {}
         self._verdicts = []
+        self._metadata = []
+        self._events = []
 
     def take(self, records: Sequence[Record], seq_max: int) -> tuple[int, int]:
         """Gather the records of one partition; returns its greatest seq so far and how many were unreadable."""
@@ -68,7 +79,11 @@ class RunProjection:
                 continue
             if life.kind == "EventVerdict":
                 self._take_verdict(life)
+            elif life.kind == "RunMetadata":
+                self._metadata.append(metadata_row(life))
             else:
+                if life.more and life.event_ids:
+                    self._events += told_events(life.more)
                 run = gathered.get(life.run_id)
                 if run is None:
                     run = gathered[life.run_id] = _Gathered()
@@ -103,8 +118,18 @@ class RunProjection:
         archive = self._archive
         gathered, self._gathered = self._gathered, {}
         verdicts, self._verdicts = self._verdicts, []
+        metadata, self._metadata = self._metadata, []
+        events, self._events = self._events, []
         if verdicts:
             archive.executemany("INSERT OR IGNORE INTO verdicts VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)", verdicts)
+        if metadata:
+            archive.executemany(
+                "INSERT OR IGNORE INTO run_metadata VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                metadata,
+            )
+        if events:
+            rows = [(event.id, event.name, event.ts_ms, event.at_ms, event.json) for event in events]
+            archive.executemany(_INSERT_EVENT, rows)
         if not gathered:
             return
         known = self._look_up([run_id for run_id, run in gathered.items() if run.known or not trusting])

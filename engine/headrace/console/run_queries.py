@@ -38,23 +38,39 @@ class FoundRun(NamedTuple):
 
 
 def list_runs(
-    archive: sqlite3.Connection, wanted: RunFilter, before: str, *, outputs: bool = True
+    archive: sqlite3.Connection,
+    wanted: RunFilter,
+    before: str,
+    *,
+    outputs: bool = True,
+    ascending: bool = False,
+    until_ms: int = 0,
 ) -> Iterator[FoundRun]:
     """Give runs, newest first, those below the run id `before` if there is one; take as many as needed.
 
-    Without `outputs` large outputs are left out, which have to be fetched one by one.
+    Without `outputs` large outputs are left out, which have to be fetched one by one. `ascending` turns the order
+    round, and what `before` says.
     """
-    conditions, values = _conditions(wanted)
+    conditions, values = _conditions(wanted, until_ms)
     if before:
-        conditions.append("runs.run_id < ?")
+        conditions.append("runs.run_id > ?" if ascending else "runs.run_id < ?")
         values.append(before)
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    sql = f"SELECT {_COLUMNS}, {_EVENT_NAME} FROM runs {where} ORDER BY runs.run_id DESC"
+    order = "ASC" if ascending else "DESC"
+    sql = f"SELECT {_COLUMNS}, {_EVENT_NAME} FROM runs {where} ORDER BY runs.run_id {order}"
     for row in archive.execute(sql, values):
         yield _found(archive, row, outputs)
 
 
-def _conditions(wanted: RunFilter) -> tuple[list[str], list[Any]]:
+def count_runs(archive: sqlite3.Connection, wanted: RunFilter, *, until_ms: int = 0) -> int:
+    """Count runs."""
+    conditions, values = _conditions(wanted, until_ms)
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    (count,) = archive.execute(f"SELECT count(*) FROM runs {where}", values).fetchone()
+    return int(count)
+
+
+def _conditions(wanted: RunFilter, until_ms: int) -> tuple[list[str], list[Any]]:
     conditions: list[str] = []
     values: list[Any] = []
     if wanted.functions:
@@ -77,6 +93,9 @@ def _conditions(wanted: RunFilter) -> tuple[list[str], list[Any]]:
     if wanted.since_ms:
         conditions.append("runs.run_id >= ?")
         values.append(ulid_time(wanted.since_ms))
+    if until_ms:
+        conditions.append("runs.run_id < ?")
+        values.append(ulid_time(until_ms + 1))
     return conditions, values
 
 

@@ -37,6 +37,7 @@ class RunRow(msgspec.Struct, gc=False):
     error_name: str = ""
     error_message: str = ""
     error_stack: str = ""
+    error_more: str = ""
     code: str = ""
     explanation: str = ""
     action: str = ""
@@ -103,12 +104,26 @@ def _change_phase(row: RunRow, record: Lifecycle, phase: str) -> None:
     row.due_ms = record.due_ms
     row.attempt = record.attempt
     # What a live run shows is why it waits now: the error it backs off from, or what the engine said.
-    row.error_name = record.error_name
-    row.error_message = record.error_message
-    row.error_stack = record.error_stack
+    _set_error(row, record)
     row.code = record.code
     row.explanation = record.explanation
     row.action = record.action
+
+
+def _set_error(row: RunRow, record: Lifecycle) -> None:
+    row.error_name = record.error_name
+    row.error_message = record.error_message
+    row.error_stack = record.error_stack
+    row.error_more = error_more(record) if record.more else ""
+
+
+def error_more(record: Lifecycle) -> str:
+    """Give what else the error of a record says: a JSON object, or ""."""
+    try:
+        error = msgspec.json.decode(record.more, type=dict[str, msgspec.Raw]).get("error")
+    except (msgspec.MsgspecError, RecursionError):
+        return ""
+    return "" if error is None else bytes(error).decode()
 
 
 def _end(row: RunRow, record: Lifecycle) -> None:
@@ -120,9 +135,7 @@ def _end(row: RunRow, record: Lifecycle) -> None:
     row.attempt = record.attempt
     row.output = record.output if len(record.output) <= OUTPUT_CHARACTERS_MAX else ""
     row.output_bytes = len(record.output)
-    row.error_name = record.error_name
-    row.error_message = record.error_message
-    row.error_stack = record.error_stack
+    _set_error(row, record)
     row.code = record.code
     row.explanation = record.explanation
     row.action = record.action

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from headrace.console.run_rows import phase_after
+from headrace.console.run_rows import error_more, phase_after
 from headrace.records.history import Lifecycle
 
 
@@ -16,6 +16,7 @@ class Mistake(NamedTuple):
     name: str
     message: str
     stack: str
+    more: str = ""  # what else it says, a JSON object
 
 
 class Attempt(NamedTuple):
@@ -41,6 +42,8 @@ class StepTold:
     ended_ms: int = 0
     due_ms: int = 0
     output: str = ""
+    told: str = ""  # what it waits for, in words
+    planned_due_ms: int = 0  # until when, as it was planned
     mistake: Mistake | None = None
     attempts: list[Attempt] = field(default_factory=list)
     seq: int = 0  # of its last record
@@ -98,6 +101,8 @@ def _tell_step(step: StepTold, record: Lifecycle) -> None:
     step.due_ms = record.due_ms
     if record.kind == "StepPlanned":
         step.phase = phase_after(record) or "executing"
+        step.told = record.explanation
+        step.planned_due_ms = record.due_ms
         return
     mistake = _mistake(record)
     step.mistake = mistake
@@ -127,7 +132,7 @@ def _settle(step: StepTold, ended: Lifecycle | None, now_ms: int) -> None:
 def _mistake(record: Lifecycle) -> Mistake | None:
     if not (record.error_name or record.error_message):
         return None
-    return Mistake(record.error_name, record.error_message, record.error_stack)
+    return Mistake(record.error_name, record.error_message, record.error_stack, error_more(record))
 
 
 def _stretches(records: Sequence[Lifecycle], now_ms: int) -> list[Stretch]:
