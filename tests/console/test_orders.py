@@ -11,14 +11,12 @@ import pytest
 from headrace.console.archive import prepare_archive
 from headrace.console.orders import Orders
 from headrace.errors import LogUnavailable
-from headrace.records.commands import CancelRuns, Travelling
+from headrace.records.commands import Travelling
 from headrace.records.ids import is_ulid, partition_of
 from headrace.records.rows import Start
 from tests.console.archives import FixedClock, serve
 from tests.console.asgi import Answer, ask
 from tests.console.histories import NOW_MS
-
-HOUR_MS = 3_600_000
 
 
 class Node:
@@ -79,22 +77,6 @@ def test_without_data_it_is_empty(node: Node) -> None:
         ("/v1/functions/shop-order/invoke", [1], 400, "body_invalid"),
         ("/v1/functions/shop-order/invoke", {"data": [1]}, 400, "invoke_data_invalid"),
         ("/v1/functions/shop-order/invoke", {"data": {"x": "y" * (3 << 20)}}, 413, "body_too_large"),
-        ("/v1/cancellations", {}, 400, "body_invalid"),
-        ("/v1/cancellations", {"function_id": "shop-ordre"}, 404, "function_unknown"),
-        ("/v1/cancellations", {"function_id": "shop-order", "if": "event.data.("}, 400, "bad_expression"),
-        ("/v1/cancellations", {"function_id": "shop-order", "started_after": "soon"}, 400, "parameter_invalid"),
-        (
-            "/v1/cancellations",
-            {"function_id": "shop-order", "started_before": NOW_MS + HOUR_MS},
-            400,
-            "cancellation_window_invalid",
-        ),
-        (
-            "/v1/cancellations",
-            {"function_id": "shop-order", "started_after": "1h", "started_before": "2h"},
-            400,
-            "cancellation_window_invalid",
-        ),
     ],
 )
 def test_nonsense_is_refused(node: Node, where: str, body: Any, status: int, code: str) -> None:
@@ -109,26 +91,6 @@ def test_the_nearest_function_is_named(node: Node) -> None:
         assert "'shop-order'" in node.post(f"/v1/functions/{wrong}/invoke", {}).json()["action"]
 
 
-def test_runs_are_cancelled_in_bulk_on_every_partition(node: Node) -> None:
-    body = {"function_id": "shop-order", "started_after": "2h", "started_before": "1h", "if": "event.data.n > 1"}
-    answer = node.post("/v1/cancellations", body)
-    assert answer.status == 200
-    ((partition, command),) = node.given
-    assert partition is None
-    assert command == CancelRuns(
-        answer.json()["data"]["id"], "shop-order", NOW_MS - 2 * HOUR_MS, NOW_MS - HOUR_MS + 1, "event.data.n > 1"
-    )
-    assert answer.json()["data"]["started_after"] == "2025-11-21T06:00:00.000Z"
-
-
-def test_the_names_of_the_protocol_are_taken(node: Node) -> None:
-    assert node.post("/v1/cancellations", {"app_id": "shop", "function_id": "order"}).status == 200
-    ((_, command),) = node.given
-    assert isinstance(command, CancelRuns)
-    assert (command.function_id, command.after_ms, command.before_ms) == ("shop-order", 0, NOW_MS + 1)
-
-
 def test_an_order_that_is_not_on_kafka_is_not_given(node: Node) -> None:
     node.up = False
     assert node.post("/v1/functions/shop-order/invoke", {}).status == 503
-    assert node.post("/v1/cancellations", {"function_id": "shop-order"}).status == 503
