@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import uuid
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,8 +46,6 @@ _ID_MAX, _NAME_MAX, _FACT_MAX = 512, 1_024, 256
 _SCHEMES = ("http", "https", "ws", "wss")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NAME_MISSING = "A function name is required"
-_APPS = uuid.UUID("5f1d8a0e-6a52-5ba4-9d9c-0d1f0a4d4a57")
-_FUNCTIONS = uuid.UUID("b3a4c2f6-0f4e-5c0b-8f43-8c1b7d6a9e21")
 
 
 @dataclass(frozen=True)
@@ -66,14 +63,23 @@ class Registration:
     checksum: str
 
 
-def app_uuid(name: str) -> uuid.UUID:
-    """Give the id by which the protocol's answers name an app."""
-    return uuid.uuid5(_APPS, name)
+def app_uuid(name: str) -> str:
+    """Give the UUID by which the protocol's answers name an app."""
+    return _uuid(b"headrace app\0", name)
 
 
-def function_uuid(function_id: str) -> uuid.UUID:
-    """Give the id by which the protocol's answers name a function."""
-    return uuid.uuid5(_FUNCTIONS, function_id)
+def function_uuid(function_id: str) -> str:
+    """Give the UUID by which the protocol's answers name a function."""
+    return _uuid(b"headrace function\0", function_id)
+
+
+def _uuid(space: bytes, name: str) -> str:
+    """Make a UUID of a name: version 5 (RFC 9562)."""
+    digest = bytearray(hashlib.sha1(space + name.encode("utf-8", "replace"), usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 def read_registration(body: bytes, retry_interval_ms: int | None = None) -> Registration:

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+# The last two are where a server may listen; a client that is told so, and asks there, asks this very machine.
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})
 _LOOPBACK_ADDRESS = re.compile(r"127(\.\d{1,3}){3}")
 _SIGNING_PREFIX = re.compile(r"^signkey-\w+-")
 
@@ -74,9 +75,14 @@ def bearer_forms(signing_keys: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Access:
-    """The keys of a node. `keys_required` is set for a node that listens beyond loopback."""
+    """The keys of a node. `keys_required` is set for a node that listens beyond loopback.
+
+    `strict`: on loopback too, where none is needed, one that is shown has to be right. Dev servers are not: apps in dev
+    mode show keys that they have made up.
+    """
 
     keys_required: bool = False
+    strict: bool = False
     event_keys: KeyRing = field(default_factory=KeyRing)
     api_keys: KeyRing = field(default_factory=KeyRing)
     signing_keys: KeyRing = field(default_factory=KeyRing)  # of `bearer_forms`
@@ -89,6 +95,17 @@ class Access:
         """
         passed_on = any(name in headers for name in ("forwarded", "via", "x-forwarded-for", "x-real-ip"))
         return self.keys_required or passed_on or not is_loopback(host_name(headers.get("host", "")))
+
+    def event_key_needed(self, headers: Mapping[str, str], key: str) -> bool:
+        """Tell whether the event key that a request shows, or does not, has to be right."""
+        return self.key_needed(headers) or (self.strict and bool(key) and bool(self.event_keys))
+
+    def bearer_needed(self, headers: Mapping[str, str]) -> bool:
+        """Tell whether the Authorization header of a request, or that there is none, has to be right."""
+        if self.key_needed(headers):
+            return True
+        shown = headers.get("authorization", "").lower().startswith("bearer ")
+        return self.strict and shown and bool(self.api_keys or self.signing_keys)
 
     def bearer_holds(self, authorization: str) -> bool:
         """Tell whether an Authorization header carries one of the API keys or signing keys."""

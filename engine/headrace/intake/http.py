@@ -6,18 +6,18 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from headrace.adapters.seams import Appender, Clock, Outgoing
 from headrace.errors import BadRequest, HeadraceError, LogUnavailable
 from headrace.intake.access import Access
+from headrace.intake.answers import json_answer, refusal
 from headrace.intake.body import read_body
 from headrace.intake.event_ids import ENTROPY_BYTES, SEED_HEADER, Seed, parse_seed
 from headrace.intake.incoming import Check, Incoming, read_events, split_body
+from headrace.intake.refusals import Refusals
 from headrace.records.events import HEADER_ID
 from headrace.records.ids import partition_of
 
@@ -51,6 +51,7 @@ class EventDoor:
         access: Access | None = None,
         limits: IntakeLimits | None = None,
         check: Check | None = None,
+        refusals: Refusals | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._appender = appender
@@ -60,6 +61,7 @@ class EventDoor:
         self._access = access or Access()
         self._limits = limits or IntakeLimits()
         self._check = check
+        self._refusals = refusals
         self._random_bytes = random_bytes
         self._pending_bytes = 0
         self._spread = 0
@@ -76,9 +78,11 @@ class EventDoor:
                 headers=_taken_over(request),
             )
         except HeadraceError as error:
-            return _refusal(error)
+            if self._refusals is not None:
+                self._refusals.note(error.code, f"events were refused: {error.what}")
+            return refusal(error, ids=[])
         # The protocol answers an empty body with one empty id.
-        return _json(200, {"ids": ids or ([""] if not body.strip() else []), "status": 200})
+        return json_answer(200, {"ids": ids or ([""] if not body.strip() else []), "status": 200})
 
     async def accept(
         self,
@@ -111,7 +115,8 @@ class EventDoor:
             self._pending_bytes -= len(body)
 
     def _check_key(self, request: Request) -> None:
-        if not self._access.key_needed(request.headers):
+        key = request.path_params.get("key", "")
+        if not self._access.event_key_needed(request.headers, key):
             return
         if not self._access.event_keys:
             raise BadRequest(
@@ -121,7 +126,6 @@ class EventDoor:
                 why="beyond loopback events are taken only with a key",
                 do="set HEADRACE_EVENT_KEYS and start it again",
             )
-        key = request.path_params.get("key", "")
         if not key:
             raise BadRequest(
                 "event_key_required", "Event key is required", status=401, do="send to /e/ and your event key"
@@ -173,20 +177,3 @@ def _header_bytes(request: Request, name: str) -> bytes | None:
 def _taken_over(request: Request) -> list[tuple[str, bytes]]:
     found = ((name, _header_bytes(request, name)) for name in _TAKEN_OVER)
     return [(name, value) for name, value in found if value is not None and len(value) <= _TAKEN_OVER_BYTES_MAX]
-
-
-def _refusal(error: HeadraceError) -> Response:
-    status = error.status if isinstance(error, BadRequest) else 503
-    answer = {
-        "ids": [],
-        "status": status,
-        "error": error.what,
-        "code": error.code,
-        "explanation": error.why,
-        "action": error.do,
-    }
-    return _json(status, answer, {"retry-after": "1"} if status == 503 else None)
-
-
-def _json(status: int, answer: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(answer), status, headers, media_type="application/json")
