@@ -27,7 +27,7 @@ def print_banner(
         tell(
             "started",
             f"headrace {__version__} {where}Kafka {kafka.bootstrap}, prefix {plan.prefix}, "
-            f"{found.partitions} partitions, node {instance_id}, functions: {', '.join(functions) or 'none'}",
+            f"{found.partitions} partitions, node {instance_id}, functions: {', '.join(functions) or 'those of SDKs'}",
         )
         return
     from headrace.cli.tables import print_pairs, print_table
@@ -39,9 +39,13 @@ def print_banner(
             ("Dashboard", plan.url),
             ("Kafka", kafka.bootstrap + (" (started here)" if own else "")),
             ("Data", f"{plan.data_dir}, {found.partitions} partitions"),
+            ("SDK apps", _sdk_apps(plan)),
         ]
     )
     click.echo()
+    if not plan.targets:
+        click.echo("Functions are listed as their apps register: headrace apps.\nCtrl-C stops it.\n")
+        return
     print_table(
         ("FUNCTION", "STARTED BY", "RETRIES", "FROM"),
         (
@@ -58,6 +62,13 @@ def print_banner(
     event = next((trigger.event for f in functions.values() for trigger in f.definition.triggers), "order/created")
     port = "" if plan.port == 8288 else f" --url {plan.url}"
     click.echo(f"\nSend an event:  headrace send {event} '{{}}'{port}\nCtrl-C stops it.\n")
+
+
+def _sdk_apps(plan: Plan) -> str:
+    """Say which apps of SDKs are asked to register."""
+    if plan.sdk_urls:
+        return ", ".join(plan.sdk_urls)
+    return "looked for on this machine's usual ports" if plan.discovery else ""
 
 
 def _near(place: str) -> str:

@@ -20,6 +20,7 @@ _PLACES = {
     "pause": "limits:pause",
     "resume": "limits:resume",
     "limits": "limits:limits",
+    "apps": "apps:apps",
     "events": "events:events",
     "event": "events:event",
     "why": "why:why",

@@ -11,20 +11,40 @@ from headrace.cli.options import (
     PORT,
     data_dir_option,
     file_settings,
+    given_keys,
     kafka_options,
+    key_options,
     listen_options,
+    named_apps,
     partitions_option,
-    require_apps,
+    read_sdk_options,
+    sdk_options,
 )
 from headrace.cli.quantities import Seconds
+from headrace.cli.settings import variables_of
 
 DEFAULT_PARTITIONS = 4
 RETRY_INTERVAL_S_MAX = 86_400
+POLL_INTERVAL_S = 5.0
 
 
 @click.command()
 @click.argument("apps", nargs=-1, metavar="[APP.py | module:app]...")
 @listen_options()
+@sdk_options(POLL_INTERVAL_S)
+@click.option(
+    "--no-discovery",
+    is_flag=True,
+    envvar=variables_of("HEADRACE_NO_DISCOVERY"),
+    help="Do not look for apps of SDKs on this machine; it is done where no app and no --sdk-url is named.",
+)
+@click.option(
+    "--no-poll",
+    is_flag=True,
+    envvar=variables_of("HEADRACE_NO_POLL"),
+    help="Ask apps of SDKs only until they have registered.",
+)
+@key_options()
 @kafka_options(embedded=True)
 @click.option(
     "--kafka-port",
@@ -37,15 +57,19 @@ RETRY_INTERVAL_S_MAX = 86_400
     "--retry-interval",
     type=Seconds(0.01, RETRY_INTERVAL_S_MAX),
     metavar="SECONDS",
+    envvar=variables_of("HEADRACE_RETRY_INTERVAL"),
     help="Wait this long before every retry, whatever functions say (up to a day).",
 )
 @click.option("--reload/--no-reload", default=True, show_default=True, help="Load the code again when it changes.")
 @click.pass_context
 def dev(
     ctx: click.Context,
+    /,
     apps: tuple[str, ...],
     host: str,
     port: int,
+    no_discovery: bool,
+    no_poll: bool,
     kafka: str | None,
     kafka_port: int | None,
     prefix: str,
@@ -53,12 +77,15 @@ def dev(
     partitions: int | None,
     retry_interval: float | None,
     reload: bool,
+    **_shared: object,
 ) -> None:
-    """Run apps here, with a Kafka of their own: everything in one process.
+    """Run apps here, with a Kafka of their own: everything in one process. Apps of Inngest's SDKs are served as well.
 
     headrace dev app.py
+
+    headrace dev -u http://localhost:3000/api/inngest
     """
-    targets = require_apps(ctx, apps)
+    targets, sdk = named_apps(ctx, apps), read_sdk_options(ctx)
     if kafka and kafka_port and ctx.get_parameter_source("kafka_port") is ParameterSource.COMMANDLINE:
         raise click.UsageError(f"--kafka-port is for the Kafka that dev starts, and {kafka} is named as Kafka.", ctx)
     # Stale bytecode would be run when a file changes twice within a second.
@@ -71,8 +98,9 @@ def dev(
     from headrace.cli.plan import Plan
     from headrace.cli.serving import serve
 
-    variables = file_settings(ctx).variables("dev")
+    variables = {**file_settings(ctx).variables("dev"), **given_keys(ctx)}
     set_up_logging(variables)
+    sdk.tell()
     plan = Plan(
         targets=targets,
         kafka=KafkaSettings.load(kafka, variables) if kafka else None,
@@ -88,5 +116,10 @@ def dev(
         reload=reload,
         dev=True,
         kafka_port=kafka_port,
+        sdk_urls=sdk.urls,
+        poll=not no_poll,
+        poll_interval_s=sdk.poll_interval_s or POLL_INTERVAL_S,
+        discovery=not (no_discovery or targets or sdk.urls),
+        connect_port=sdk.gateway_port,
     )
     ctx.exit(serve(plan))

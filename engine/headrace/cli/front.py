@@ -12,25 +12,29 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from headrace.adapters.data_folder import DataFolder
 from headrace.adapters.kafka_settings import KafkaSettings
 from headrace.adapters.kafka_topics import TopicsFound
+from headrace.cli.api_side import ApiSide
+from headrace.cli.apps_side import AppsSide
 from headrace.cli.assembly import Assembly
 from headrace.cli.joining import HeardMembership
 from headrace.cli.keys import Keys, is_loopback
 from headrace.cli.listening import WebServer
+from headrace.cli.logs import tell
+from headrace.cli.peers import Peers
 from headrace.cli.plan import Plan
+from headrace.cli.realtime_side import KEYLESS_PATHS, RealtimeSide
+from headrace.console.app_calls import AppCalls
 from headrace.console.archive import prepare_archive
 from headrace.console.archive_reader import ArchiveReader
 from headrace.console.guard import GuardSettings
-from headrace.console.orders import Orders
 from headrace.console.projector_process import ProjectorProcess
 from headrace.console.server import create_asgi_app
-from headrace.console.signals import Signals
 from headrace.console.status import PartitionStatus
-from headrace.console.switches import Switches
 from headrace.errors import LogUnavailable
 from headrace.functions import Function
 from headrace.functions.models import EventModels
 from headrace.intake.access import Access, KeyRing, bearer_forms
 from headrace.intake.http import EventDoor
+from headrace.intake.refusals import Refusals
 from headrace.records.commands import CancelRun, Travelling
 
 if TYPE_CHECKING:
@@ -89,6 +93,7 @@ class Front:
         folder: DataFolder,
         parts: Assembly,
         status: NodeStatus,
+        peers: Peers,
     ) -> None:
         self._parts = parts
         self._checked_by: Mapping[str, Function] | None = None
@@ -103,28 +108,43 @@ class Front:
             path,
             {topic.name: (topic.topic_id, topic.partitions) for topic in found.topics.values()},
         )
-        access = access_of(plan.keys, plan.host)
+        access = access_of(plan.keys, plan.host, dev=plan.dev)
+        refusals = Refusals(tell, parts.clock)
+        self._apps = AppsSide(plan, parts, found.partitions, self._publish, self._order, refusals)
+        self._realtime = RealtimeSide(plan, parts, peers, self._archive, access, self._order, self._broadcast)
+        door = EventDoor(
+            parts.outbox,
+            topics.events,
+            found.topics[topics.events].partitions,
+            parts.clock,
+            access=access,
+            check=self._check_event,
+            refusals=refusals,
+        )
+        api = ApiSide(
+            parts,
+            found.partitions,
+            self._archive,
+            status,
+            door,
+            self._apps,
+            order=self._order,
+            broadcast=self._broadcast,
+            cancel=self._cancel,
+        )
         self._app = create_asgi_app(
             archive=self._archive,
             status=status,
             clock=parts.clock,
-            door=EventDoor(
-                parts.outbox,
-                topics.events,
-                found.topics[topics.events].partitions,
-                parts.clock,
-                access=access,
-                check=self._check_event,
-            ),
+            door=door,
             cancel_run=self._cancel,
-            settings=GuardSettings(access, allowed_hosts(plan), plan.dev),
+            settings=GuardSettings(access, allowed_hosts(plan), plan.dev, KEYLESS_PATHS, refusals.note),
             measure=self._measure,
             routes=[
-                *Orders(self._order, parts.node.definitions.function_ids, found.partitions, parts.clock).routes(),
-                *Signals(self._order, self._archive, found.partitions, parts.clock).routes(),
-                *Switches(
-                    self._broadcast, self._order, parts.node.definitions.values, self._archive, parts.clock
-                ).routes(),
+                *self._apps.routes(),
+                *AppCalls(peers).routes(),
+                *self._realtime.routes(),
+                *api.routes(),
             ],
         )
         self._server: WebServer | None = None
@@ -133,10 +153,13 @@ class Front:
         """Answer requests on a port that is bound, and start the projection."""
         self._server = WebServer(self._app, bound)
         await self._server.start()
+        self._apps.start()
         await self._projector.start()
 
     async def stop(self) -> None:
         """Answer what is on its way, take nothing more."""
+        await self._apps.stop()
+        await self._realtime.stop()
         if self._server is not None:
             await self._server.stop()
         await self._projector.stop()
@@ -160,6 +183,9 @@ class Front:
     async def _broadcast(self, key: bytes, value: bytes) -> None:
         what = f"the setting {key.decode('utf-8', 'replace')}"
         await _written(what, lambda done: self._parts.node.broadcast(key, value, done))
+
+    async def _publish(self, records: Sequence[tuple[bytes, bytes | None]]) -> None:
+        await _written("the functions of an app", lambda done: self._parts.node.publish(records, done))
 
     def _measure(self) -> Iterable[Metric]:
         parts = self._parts
@@ -200,11 +226,12 @@ async def _written(what: str, write: Callable[[Callable[[bool], None]], None]) -
         )
 
 
-def access_of(keys: Keys, host: str) -> Access:
+def access_of(keys: Keys, host: str, *, dev: bool = True) -> Access:
     """Say who may come in, for a node that listens on this host."""
     signing = [key for key in (keys.signing, keys.signing_fallback) if key]
     return Access(
         keys_required=not is_loopback(host),
+        strict=not dev,
         event_keys=KeyRing(keys.event),
         api_keys=KeyRing(keys.api),
         signing_keys=KeyRing(bearer_forms(signing)),

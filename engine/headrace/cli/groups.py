@@ -42,7 +42,8 @@ def _name_source(mistake: click.BadParameter) -> None:
         return
     source = ctx.get_parameter_source(option.name)
     if source is click.core.ParameterSource.ENVIRONMENT:
-        mistake.param_hint = f"the variable {option.envvar}"
+        names = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or ())
+        mistake.param_hint = f"the variable {next((name for name in names if os.environ.get(name)), '')}"
     elif source is click.core.ParameterSource.DEFAULT_MAP:
         mistake.param_hint = f"{option.name.replace('_', '-')} in headrace.toml"
 

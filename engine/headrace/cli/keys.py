@@ -22,8 +22,8 @@ class Keys:
     def load(cls, variables: Mapping[str, str]) -> Keys:
         """Gather the keys from HEADRACE_EVENT_KEYS, _API_KEYS (comma-separated), _SIGNING_KEY and its _FALLBACK."""
         return cls(
-            _listed(variables.get("HEADRACE_EVENT_KEYS", "")),
-            _listed(variables.get("HEADRACE_API_KEYS", "")),
+            listed(variables.get("HEADRACE_EVENT_KEYS", "")),
+            listed(variables.get("HEADRACE_API_KEYS", "")),
             variables.get("HEADRACE_SIGNING_KEY", "").strip(),
             variables.get("HEADRACE_SIGNING_KEY_FALLBACK", "").strip(),
         )
@@ -61,5 +61,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _listed(text: str) -> tuple[str, ...]:
+def listed(text: str) -> tuple[str, ...]:
+    """Take a list in a variable apart: its parts have commas between them."""
     return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -19,6 +19,10 @@ logger = logging.getLogger("headrace.node")
 # What the node tells is worth a warning unless it stands here.
 _LEVEL_OF_CODE = {
     "claim_retried": logging.INFO,
+    "app_synced": logging.INFO,
+    "app_found": logging.INFO,
+    "registration_note": logging.INFO,
+    "option_ignored": logging.INFO,
     "reloaded": logging.INFO,
     "restoring": logging.INFO,
     "restored": logging.INFO,

@@ -30,6 +30,17 @@ class Plan:
     dev: bool = False
     http: bool = True
     kafka_port: int | None = None  # of the one that is started; None: the one that it had, or any
+    sdk_urls: tuple[str, ...] = ()  # apps of SDKs that are asked to register
+    poll: bool = True  # ask them again and again
+    poll_interval_s: float = 5.0
+    discovery: bool = False  # look for such apps on this machine
+    connect_port: int | None = None  # of the gateway for workers that connect; None: the next port
+    allow_private: bool = True  # such apps may be at addresses that only this network knows
+
+    @property
+    def gateway_port(self) -> int:
+        """Tell the port for workers that connect; their SDKs take it for the next one."""
+        return self.port % 65535 + 1 if self.connect_port is None else self.connect_port
 
     @property
     def url(self) -> str:

@@ -26,6 +26,7 @@ from headrace.cli.groups import show_error
 from headrace.cli.listening import take_port
 from headrace.cli.loading import Loaded, Loader
 from headrace.cli.logs import tell
+from headrace.cli.peers import Peers
 from headrace.cli.plan import Plan
 from headrace.cli.processes import stop_with_parent
 from headrace.cli.reloading import FileWatch
@@ -174,14 +175,18 @@ class Serving:
         )
         functions = self._functions(self._loaded)
         parts = assemble(node_settings, found, folder, functions, self._tell)
+        peers = Peers(node_settings.instance_id, plan.host, parts.node.adverts, parts.sdk)
+        parts.callers.update(ws=peers, wss=peers)
         front = None
         status = NodeStatus(parts.node, parts.membership, node_settings.instance_id)
         restore_watch = RestoreWatch(asyncio.get_running_loop(), parts.clock, lambda: standing_of(parts.node.owned))
         try:
             remove = plan.dev or node_settings.remove_functions
             parts.node.start(_apps(self._loaded), _definitions(functions), remove=remove)
+            if not plan.dev:  # a node of dev is alone
+                await peers.start()
             if self._bound is not None:
-                front = Front(plan, settings, found, folder, parts, status)
+                front = Front(plan, settings, found, folder, parts, status, peers)
                 await front.start(self._bound)
             if plan.reload:
                 self._files = FileWatch(
@@ -196,7 +201,7 @@ class Serving:
             await self._watch(parts, status)
         finally:
             restore_watch.close()
-            await self._stop_node(parts, front)
+            await self._stop_node(parts, front, peers)
 
     async def _watch(self, parts: Assembly, status: NodeStatus) -> None:
         """Look after what cannot speak for itself, until the stop."""
@@ -226,7 +231,7 @@ class Serving:
                 )
             )
 
-    async def _stop_node(self, parts: Assembly, front: Front | None) -> None:
+    async def _stop_node(self, parts: Assembly, front: Front | None, peers: Peers) -> None:
         if self._files is not None:
             self._files.close()
         tell("stopping", "executions in flight are finished or handed over; a second signal stops at once")
@@ -239,6 +244,7 @@ class Serving:
             parts.node.close()
         if front is not None:
             await front.stop()
+        await peers.stop()
         await parts.http.close()
         parts.close()
         # What the appenders still reported is taken by the loop now.

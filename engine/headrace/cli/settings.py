@@ -50,7 +50,13 @@ KEYS: dict[str, tuple[str, str]] = {
     "log-level": (TEXT, "HEADRACE_LOG_LEVEL"),
     "processes": (NUMBER, ""),
     "instance-id": (TEXT, ""),
-    "retry-interval": (DECIMAL, ""),
+    "retry-interval": (DECIMAL, "HEADRACE_RETRY_INTERVAL"),
+    "sdk-url": (LIST, "HEADRACE_SDK_URL"),
+    "no-discovery": (FLAG, "HEADRACE_NO_DISCOVERY"),
+    "no-poll": (FLAG, "HEADRACE_NO_POLL"),
+    "poll-interval": (DECIMAL, "HEADRACE_POLL_INTERVAL"),
+    "connect-gateway-port": (NUMBER, "HEADRACE_CONNECT_GATEWAY_PORT"),
+    "allow-private-apps": (FLAG, "HEADRACE_ALLOW_PRIVATE_APPS"),
     "reload": (FLAG, ""),
     "url": (TEXT, "HEADRACE_URL"),
     "allowed-hosts": (LIST, "HEADRACE_ALLOWED_HOSTS"),
@@ -62,6 +68,20 @@ KEYS: dict[str, tuple[str, str]] = {
 }
 # Variables that stand for no key of the file: switches of the node, and what one process tells another.
 SWITCHES = ("HEADRACE_SKIP_EXPIRED", "HEADRACE_REMOVE_FUNCTIONS", "HEADRACE_EVICT", "HEADRACE_PARENT_PIPE")
+# Variables of Inngest's server that stand for the same settings, where ours are not set.
+OTHER_NAMES = {
+    "HEADRACE_EVENT_KEYS": "INNGEST_EVENT_KEY",
+    "HEADRACE_SIGNING_KEY": "INNGEST_SIGNING_KEY",
+    "HEADRACE_SIGNING_KEY_FALLBACK": "INNGEST_SIGNING_KEY_FALLBACK",
+    "HEADRACE_HOST": "INNGEST_HOST",
+    "HEADRACE_PORT": "INNGEST_PORT",
+    "HEADRACE_SDK_URL": "INNGEST_SDK_URL",
+    "HEADRACE_NO_DISCOVERY": "INNGEST_NO_DISCOVERY",
+    "HEADRACE_NO_POLL": "INNGEST_NO_POLL",
+    "HEADRACE_POLL_INTERVAL": "INNGEST_POLL_INTERVAL",
+    "HEADRACE_RETRY_INTERVAL": "INNGEST_RETRY_INTERVAL",
+    "HEADRACE_CONNECT_GATEWAY_PORT": "INNGEST_CONNECT_GATEWAY_PORT",
+}
 SECRET_KEYS = ("event-keys", "signing-key", "signing-key-fallback", "api-keys")
 TABLES = ("dev", "start")
 
@@ -120,9 +140,11 @@ class FileSettings:
         for key, (_, variable) in KEYS.items():
             value = self.value(key, command)
             if variable and value is not None:
-                gathered[variable] = ",".join(value) if isinstance(value, list) else str(value)
+                gathered[variable] = _written(value)
         # An empty variable sets nothing; click sees it so for options too.
-        return {**gathered, **{name: value for name, value in environment.items() if value}}
+        given = {name: value for name, value in environment.items() if value}
+        others = {name: given[other] for name, other in OTHER_NAMES.items() if other in given}
+        return {**gathered, **others, **given}
 
     def default_map(self, commands: Iterable[str]) -> dict[str, Any]:
         """Give click's defaults: for each command its parameters by their Python names."""
@@ -144,6 +166,18 @@ class FileSettings:
                 why="whoever has these keys can send events and cancel runs",
                 do=f"chmod 600 {self.path}, or set {', '.join(KEYS[key][1] for key in held)} instead",
             )
+
+
+def variables_of(name: str) -> list[str]:
+    """List the variables that set what one of ours does, in the order in which they count."""
+    return [name, *([OTHER_NAMES[name]] if name in OTHER_NAMES else [])]
+
+
+def _written(value: Any) -> str:
+    """Write a value of the file as a variable has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, list) else str(value)
 
 
 def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -10,20 +11,27 @@ import click
 from headrace.cli.options import (
     data_dir_option,
     file_settings,
+    given_keys,
     kafka_options,
+    key_options,
     listen_options,
+    named_apps,
     partitions_option,
-    require_apps,
+    read_sdk_options,
+    sdk_options,
 )
 from headrace.cli.quantities import WholeNumber
 
 DEFAULT_PARTITIONS = 16
+ASK_AGAIN_S = 5.0
 
 
 @click.command()
 @click.argument("apps", nargs=-1, metavar="[module:app]...")
 @kafka_options()
 @listen_options()
+@sdk_options()
+@key_options()
 @data_dir_option()
 @partitions_option(DEFAULT_PARTITIONS)
 @click.option(
@@ -42,6 +50,7 @@ DEFAULT_PARTITIONS = 16
 @click.pass_context
 def start(
     ctx: click.Context,
+    /,
     apps: tuple[str, ...],
     kafka: str | None,
     prefix: str,
@@ -52,30 +61,33 @@ def start(
     processes: int,
     instance_id: str | None,
     no_http: bool,
+    **_shared: object,
 ) -> None:
     """Run a node of a cluster: the same command on every machine.
 
     headrace start shop.functions:app --kafka kafka-1:9092
     """
-    targets = require_apps(ctx, apps)
+    targets, sdk = named_apps(ctx, apps), read_sdk_options(ctx)
     from headrace.adapters.kafka_settings import KafkaSettings
     from headrace.cli.keys import Keys
     from headrace.cli.logs import set_up_logging
     from headrace.cli.plan import Plan
-    from headrace.cli.processes import PIPE_VARIABLE, node_commands, run_processes
+    from headrace.cli.processes import PIPE_VARIABLE
 
-    variables = file_settings(ctx).variables("start")
+    keys_given = given_keys(ctx)
+    variables = {**file_settings(ctx).variables("start"), **keys_given}
     # Where several write to one terminal, each line says who.
     set_up_logging(variables, node=data_dir.name if PIPE_VARIABLE in os.environ else "")
+    sdk.tell()
     keys = Keys.load(variables)
     keys.check(host)
+    allow_private = variables.get("HEADRACE_ALLOW_PRIVATE_APPS", "") in ("1", "true", "yes")
+    check_urls(sdk.urls, allow_private=allow_private)
     if processes > 1:
-        from headrace.adapters.data_folder import make_private
-
-        make_private(data_dir)
-        given = {"--kafka": kafka, "--prefix": prefix, "--host": host, "--port": port, "--partitions": partitions}
-        arguments = [*targets, *(word for name, value in given.items() if value for word in (name, str(value)))]
-        ctx.exit(run_processes(node_commands(arguments, data_dir, processes, instance_id)))
+        shared = {"--kafka": kafka, "--prefix": prefix, "--host": host, "--port": port, "--partitions": partitions}
+        arguments = [*targets, *_words(shared), *sdk.words()]
+        # Keys go by the environment: command lines are seen by others.
+        ctx.exit(_run_several(arguments, data_dir, processes, instance_id, {**os.environ, **keys_given}))
     from headrace.cli.serving import serve
 
     plan = Plan(
@@ -91,5 +103,40 @@ def start(
         variables=variables,
         instance_id=instance_id,
         http=not no_http,
+        sdk_urls=sdk.urls,
+        poll=sdk.poll_interval_s is not None,
+        poll_interval_s=sdk.poll_interval_s or ASK_AGAIN_S,
+        connect_port=sdk.gateway_port,
+        allow_private=allow_private,
     )
     ctx.exit(serve(plan))
+
+
+def _words(options: Mapping[str, object]) -> list[str]:
+    """Write options as a command line has them; those without a value are left out."""
+    return [word for name, value in options.items() if value for word in (name, str(value))]
+
+
+def _run_several(
+    arguments: list[str], data_dir: Path, processes: int, instance_id: str | None, environment: Mapping[str, str]
+) -> int:
+    from headrace.adapters.data_folder import make_private
+    from headrace.cli.processes import node_commands, run_processes
+
+    make_private(data_dir)
+    return run_processes(node_commands(arguments, data_dir, processes, instance_id), environment)
+
+
+def check_urls(urls: tuple[str, ...], *, allow_private: bool) -> None:
+    """Refuse addresses of apps that only this machine or its network knows, unless they are allowed; NotReady."""
+    from headrace.errors import NotReady
+    from headrace.functions.sdk_urls import is_private, normal_url
+
+    private = [] if allow_private else [url for url in urls if is_private(normal_url(url))]
+    if private:
+        raise NotReady(
+            "app_address_private",
+            f"--sdk-url {private[0]} is a private address",
+            why="in production a node calls no address that only its own network knows, unless it is told to",
+            do="set HEADRACE_ALLOW_PRIVATE_APPS=1 where apps are in this network, or name a public address",
+        )

@@ -1,13 +1,14 @@
 """What every request has to pass: Host, Origin, keys; and what every answer carries.
 
 The Host header is checked always, so that a page elsewhere cannot reach a node on loopback under a name of its own (DNS
-rebinding). A request that changes something and comes from a browser must come from a page of this server. CORS is open
-in dev only, and only on the paths where an app's own page sends events; there is nothing to read there.
+rebinding). A request that changes something and comes from a browser must come from a page of this server. CORS is
+open in dev only, and only on the paths where an app's own page sends events, asks whether this is a dev server, or
+reads what it has a token for; nothing else is to be read there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
@@ -23,7 +24,9 @@ from headrace.errors import BadRequest
 from headrace.intake.access import Access, host_name, is_loopback
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_CORS_PATHS = ("/e/", "/invoke/")
+_CORS_PATHS = ("/e/", "/invoke/", "/dev", "/v1/realtime/connect", "/v1/realtime/sse", "/v1/http/")
+# Where apps of SDKs come: their keys are signing keys.
+_SDK_PATHS = ("/fn/", "/dev", "/v0/", "/v1/checkpoint", "/v1/checkpoint/", "/v1/realtime/", "/v1/http/", "/v1/connect/")
 # Answered without an API key: health for balancers, what has keys of its own, and what a login page is made of.
 _KEYLESS_PATHS = ("/health", "/ready", "/e", "/e/", "/login", "/static/")
 
@@ -44,13 +47,15 @@ _SECURITY_HEADERS = (
 @dataclass(frozen=True)
 class GuardSettings:
     """`hosts` are names under which the node is reached besides loopback's; "*" takes any (only behind a proxy that
-    checks). `keyless_paths` are further beginnings of paths that check keys of their own, such as "/fn/".
+    checks). `keyless_paths` are further beginnings of paths that check keys of their own, such as "/hooks/". `refused`
+    is told of requests that are turned away for their key: a code and a sentence.
     """
 
     access: Access = field(default_factory=Access)
     hosts: Sequence[str] = ()
     dev: bool = False
     keyless_paths: Sequence[str] = ()
+    refused: Callable[[str, str], None] | None = None
 
 
 class Guard:
@@ -72,7 +77,7 @@ class Guard:
                 await send({"type": "websocket.close", "code": 1008})
             return
         request = Request(scope)
-        open_to_all = self._settings.dev and _path(scope).startswith(_CORS_PATHS)
+        open_to_all = self._settings.dev and _begins(_path(scope), _CORS_PATHS)
         answer = self._check(request, open_to_all)
         guarded = _Headers(send, self._settings.dev, open_to_all).send
         await (answer or self._app)(scope, receive, guarded)
@@ -125,9 +130,9 @@ class Guard:
     def _check_key(self, request: Request) -> Response | None:
         access = self._settings.access
         path = _path(request.scope)
-        if any(path == keyless or (keyless.endswith("/") and path.startswith(keyless)) for keyless in self._keyless):
+        if _begins(path, self._keyless):
             return None
-        if not access.key_needed(request.headers):
+        if not access.bearer_needed(request.headers):
             return None
         if access.bearer_holds(request.headers.get("authorization", "")):
             return None
@@ -135,6 +140,19 @@ class Guard:
             return None
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
             return RedirectResponse(request.scope.get("root_path", "") + "/login", 303)
+        if self._settings.refused is not None:
+            shown = "a wrong key" if request.headers.get("authorization") else "no key"
+            self._settings.refused("key_refused", f"{request.method} {path[:100]} came with {shown}")
+        if _begins(path, _SDK_PATHS):
+            return refusal(
+                BadRequest(
+                    "authentication_failed",
+                    "Authentication failed",
+                    status=401,
+                    why="apps show their signing key, or its hash, as Authorization: Bearer",
+                    do="set INNGEST_SIGNING_KEY for the app to HEADRACE_SIGNING_KEY, or to its fallback",
+                )
+            )
         return refusal(
             BadRequest(
                 "api_key_required",
@@ -169,6 +187,11 @@ class _Headers:
                 headers["access-control-max-age"] = "600"
                 headers["cross-origin-resource-policy"] = "cross-origin"
         await self._send(message)
+
+
+def _begins(path: str, beginnings: Sequence[str]) -> bool:
+    """Tell whether a path is one of these, or below one that ends in a slash."""
+    return any(path == one or (one.endswith("/") and path.startswith(one)) for one in beginnings)
 
 
 def _address(name: str) -> IPv4Address | IPv6Address | None:

@@ -197,6 +197,18 @@ class Node:
         batch = [Outgoing(self._around.topics.functions, 0, key, value)]
         self._around.outbox.send(batch, lambda failed: done(failed is None))
 
+    def publish(self, records: Sequence[tuple[bytes, bytes | None]], done: Callable[[bool], None]) -> None:
+        """Write records to the functions topic, in this order, and read them back (None: remove). `done(written)`."""
+        batch = [Outgoing(self._around.topics.functions, 0, key, value) for key, value in records]
+
+        def reported(failed: int | None) -> None:
+            if failed is None:
+                self.definitions.catch_up(lambda: done(True))
+            else:
+                done(False)
+
+        self._around.outbox.send(batch, reported)
+
     def ready(self) -> tuple[bool, str]:
         """Tell whether the group is settled as far as this node sees, and every partition assigned here runs."""
         if self.expelled_reason:
