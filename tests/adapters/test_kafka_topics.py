@@ -157,7 +157,7 @@ def test_a_compacted_topic_has_one_partition(settings: KafkaSettings, client: Ad
         ("snapshots", "retention.bytes", "1000000000", "-1"),
         ("commands", "message.timestamp.type", "CreateTime", "LogAppendTime"),
         ("events", "cleanup.policy", "compact,delete", "delete"),
-        ("events", "max.message.bytes", "1000000", "8388608"),
+        ("events", "max.message.bytes", "1000000", "16777216"),
         ("functions", "cleanup.policy", "compact,delete", "compact"),
         ("history", "unclean.leader.election.enable", "true", "false"),
     ],

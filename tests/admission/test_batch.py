@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headrace.admission import count_held, remove_held
-from headrace.admission.batch import BYTES_MAX, EVENTS_MAX, TRAVELLING_BYTES_MAX, BatchStage
+from headrace.admission.batch import BYTES_MAX, EVENTS_MAX, BatchStage
 from headrace.admission.gathering import CHUNK_BYTES_MAX
 from headrace.records.admission_rows import BUFFERS, CHUNKS
 from headrace.records.definitions import Batch, Concurrency, Definition, EventTrigger
@@ -95,9 +95,8 @@ def test_the_engine_has_a_bound_of_its_own_for_bytes(travels: bool) -> None:
     event = order(0, '{"pad":"%s"}' % ("x" * (1 << 20)))
     for n in range(13):
         cluster.send(KnownEvent(order(n).id, event.name, event.json, 1_000, 1_000), at=0)
-    bound = TRAVELLING_BYTES_MAX if travels else BYTES_MAX
     assert cluster.batches
-    assert {len(batch) for batch in cluster.batches} == {bound // len(event.json)}
+    assert {len(batch) for batch in cluster.batches} == {BYTES_MAX // len(event.json)}
 
 
 def test_the_run_is_that_of_the_first_events_start() -> None:

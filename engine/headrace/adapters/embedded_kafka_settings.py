@@ -45,9 +45,9 @@ _BROKER = {
     "share.coordinator.state.topic.replication.factor": 1,
     "share.coordinator.state.topic.min.isr": 1,
     "share.coordinator.state.topic.num.partitions": 1,
-    # Topics of Headrace allow records of 8 MiB; a broker that allowed less would cap what it fetches for followers.
-    "message.max.bytes": 8 * _MIB,
-    "replica.fetch.max.bytes": 8 * _MIB,
+    # Topics of Headrace allow records of 16 MiB; a broker that allowed less would cap what it fetches for followers.
+    "message.max.bytes": 16 * _MIB,
+    "replica.fetch.max.bytes": 16 * _MIB,
     # Trimmed logs give their space back within seconds, not within five minutes and one.
     "log.retention.check.interval.ms": 10_000,
     "log.segment.delete.delay.ms": 1_000,
@@ -87,7 +87,7 @@ rootLogger = warn, file
 """
 
 # Serial collector, small first heap: 200 MB resident under load instead of 300, with the same throughput. The heap's
-# limit leaves room for records of 8 MiB. The compilers are left alone: capping them halves the start but the work too.
+# limit leaves room for records of 16 MiB. The compilers are left alone: capping them halves the start but the work too.
 _JAVA_OPTIONS = (
     "-Xms64m",
     "-Xmx400m",

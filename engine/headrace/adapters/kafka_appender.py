@@ -31,7 +31,7 @@ class AppenderLimits:
     linger_ms: float = 0  # 0 for what somebody waits for (commits), a few for what nobody does (history)
     compression: str = "none"  # or lz4
     message_timeout_ms: int = 30_000  # when a record that could not be delivered is reported as failed
-    message_bytes: int = 8 * 1024 * 1024  # of one record, at most
+    message_bytes: int = 16 * 1024 * 1024  # of one record, at most
     queue_records: int = 500_000
     queue_kilobytes: int = 512 * 1024
 

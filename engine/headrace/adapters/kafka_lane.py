@@ -270,6 +270,6 @@ def _default_settings(limits: ReaderLimits) -> dict[str, object]:
         # The default of a second stalls a busy consumer whenever its queue has been full.
         "fetch.queue.backoff.ms": 1,
         "queued.max.messages.kbytes": limits.queued_kilobytes,
-        "message.max.bytes": min(limits.fetch_bytes, 8 * 1024 * 1024),
+        "message.max.bytes": min(limits.fetch_bytes, 16 * 1024 * 1024),
         "topic.metadata.propagation.max.ms": min(limits.grace_ms, 5_000),
     }

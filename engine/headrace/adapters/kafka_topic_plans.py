@@ -14,7 +14,7 @@ from typing import NamedTuple
 _MIB = 1024 * 1024
 _DAY_MS = 24 * 60 * 60 * 1000
 
-RECORD_BYTES_MAX = 8 * _MIB
+RECORD_BYTES_MAX = 16 * _MIB
 SEGMENT_BYTES_TRIMMED = 16 * _MIB
 SEGMENT_BYTES_KEPT = 128 * _MIB
 SEGMENT_BYTES_COMPACTED = 16 * _MIB
@@ -85,7 +85,7 @@ def plan_topics(prefix: str, brokers: int) -> tuple[TopicPlan, ...]:
         Rule(
             "max.message.bytes",
             str(RECORD_BYTES_MAX),
-            "an event may have 3 MiB, and chunks of state are bounded by this size",
+            "a run may have 10 MiB of events, and its row is one record",
             at_least=True,
         ),
         Rule(

@@ -18,7 +18,7 @@ from headrace.adapters.seams import Record
 from headrace.adapters.virtual_loop import VirtualLoop
 
 Headers = Sequence[tuple[str, bytes | None]]
-RECORD_BYTES_MAX = 8 * 1024 * 1024
+RECORD_BYTES_MAX = 16 * 1024 * 1024
 
 
 class Follows(Protocol):

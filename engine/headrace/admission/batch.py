@@ -25,9 +25,8 @@ from headrace.state import Turn
 EVENTS_MAX = 10_000
 TIMEOUT_MS_MIN = 10
 _FIRED = "inngest/scheduled.timer"
-# A batch that may have to travel to a later stage is one command, which has to fit into a record of Kafka (8 MiB).
+# A batch becomes one row, which has to fit into a record of Kafka (16 MiB) with the event that fills it (3 MiB).
 BYTES_MAX = 10 << 20
-TRAVELLING_BYTES_MAX = 6 << 20
 
 
 class BatchStage:
@@ -42,9 +41,7 @@ class BatchStage:
         self._here = bucket_of(bucket_prefix(definition.id, self.number), b"partition")
         self._if = _read_condition(option.expression)
         self._events_max = min(max(option.max_size, 1), EVENTS_MAX)
-        travels = definition.singleton or definition.throttle or definition.concurrency
-        bytes_max = TRAVELLING_BYTES_MAX if travels else BYTES_MAX
-        self._bytes_max = min(option.max_bytes or bytes_max, bytes_max)
+        self._bytes_max = min(option.max_bytes or BYTES_MAX, BYTES_MAX)
         self._timeout_ms = max(option.timeout_ms, TIMEOUT_MS_MIN)
         self._by_clock = definition.kind != "sdk"  # there, a run that a cron line starts is no event of a batch
         self._event: KnownEvent | None = None

@@ -18,7 +18,7 @@ from headrace.worker.honour import Honour
 from headrace.worker.turn import Effect, OutboxRow
 
 _ROW_OVERHEAD = 12
-_RECORD_BYTES_MAX = 8_200_000  # a little below `max.message.bytes` of the topic
+_RECORD_BYTES_MAX = 16_500_000  # a little below `max.message.bytes` of the topic
 
 
 class Commit:
