@@ -81,7 +81,7 @@ def test_missing_topics_are_created_as_planned(settings: KafkaSettings, client: 
     for topic_found in found.topics.values():
         topic = configured(client, topic_found.name)
         assert topic["message.timestamp.type"] == "LogAppendTime"
-        assert topic["max.message.bytes"] == str(8 * 1024 * 1024)
+        assert topic["max.message.bytes"] == str(16 * 1024 * 1024)
         assert topic["unclean.leader.election.enable"] == "false"
         assert int(topic["segment.bytes"]) >= int(topic["max.message.bytes"]), "a record must fit into a segment"
     days_ms = 24 * 3_600_000
