@@ -15,6 +15,7 @@ from headrace.adapters.kafka_topics import TopicsFound
 from headrace.cli.api_side import ApiSide
 from headrace.cli.apps_side import AppsSide
 from headrace.cli.assembly import Assembly
+from headrace.cli.connect_side import ConnectSide
 from headrace.cli.joining import HeardMembership
 from headrace.cli.keys import Keys, is_loopback
 from headrace.cli.listening import WebServer
@@ -111,6 +112,7 @@ class Front:
         access = access_of(plan.keys, plan.host, dev=plan.dev)
         refusals = Refusals(tell, parts.clock)
         self._apps = AppsSide(plan, parts, found.partitions, self._publish, self._order, refusals)
+        self._connect = ConnectSide(plan, parts, self._apps.registrations, peers)
         self._realtime = RealtimeSide(plan, parts, peers, self._archive, access, self._order, self._broadcast)
         door = EventDoor(
             parts.outbox,
@@ -142,6 +144,7 @@ class Front:
             measure=self._measure,
             routes=[
                 *self._apps.routes(),
+                *self._connect.routes(),
                 *AppCalls(peers).routes(),
                 *self._realtime.routes(),
                 *api.routes(),
@@ -153,12 +156,18 @@ class Front:
         """Answer requests on a port that is bound, and start the projection."""
         self._server = WebServer(self._app, bound)
         await self._server.start()
+        await self._connect.start()
         self._apps.start()
         await self._projector.start()
+
+    def begin_drain(self) -> None:
+        """Tell workers that are connected to go elsewhere; the node is about to stop."""
+        self._connect.begin_drain()
 
     async def stop(self) -> None:
         """Answer what is on its way, take nothing more."""
         await self._apps.stop()
+        await self._connect.stop()
         await self._realtime.stop()
         if self._server is not None:
             await self._server.stop()

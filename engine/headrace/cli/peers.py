@@ -80,6 +80,11 @@ class Peers:
         self._telling: asyncio.Task[None] | None = None
         self.on_passed: Callable[[bytes], None] | None = None  # takes what other nodes pass on to all
 
+    def serve_workers(self, workers: AppCaller, ready_apps: Callable[[], Iterable[str]]) -> None:
+        """Have apps called through the workers that are connected here."""
+        self._workers = workers
+        self._ready_apps = ready_apps
+
     async def start(self) -> None:
         """Listen for other nodes, and tell them where."""
         bound = take_port(self._host, 0)

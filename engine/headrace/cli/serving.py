@@ -235,6 +235,8 @@ class Serving:
         if self._files is not None:
             self._files.close()
         tell("stopping", "executions in flight are finished or handed over; a second signal stops at once")
+        if front is not None:
+            front.begin_drain()
         left = asyncio.Event()
         parts.node.stop(left.set)
         try:

@@ -27,7 +27,6 @@ def test_8_3_an_app_registers_as_one_that_is_called_through_its_workers() -> Non
         "url": "ws://connect?app_name=my%20shop",
         "deployType": "connect",
         "framework": "connect",
-        "platform": "here",
         "appName": "my shop",
         "appVersion": "v7",
         "sdk": "py:0.5.18",

@@ -23,7 +23,7 @@ from tests.execution.connect.workers import app, app_call, hello, reply
 PATIENCE_S = 20
 
 
-async def _registered(_body: bytes) -> None:
+async def _registered(_body: bytes, _platform: str) -> None:
     """Register nothing, and be content."""
 
 

@@ -184,7 +184,7 @@ class World:
         )  # fmt: skip
         self._attending: list[asyncio.Task[None]] = []
 
-    async def _register(self, body: bytes) -> None:
+    async def _register(self, body: bytes, platform: str) -> None:
         if self.refusal is not None:
             raise self.refusal
         self.registered.append(msgspec.json.decode(body))

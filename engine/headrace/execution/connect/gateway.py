@@ -59,13 +59,13 @@ class Socket(Protocol):
 class ConnectGateway:
     """The workers that are connected to this node, and the calls that they have.
 
-    `register` takes the body of an app's registration; what it refuses is told to the worker. `admits` says whether the
-    tokens of a worker let it in. `pick(n)` chooses a number below n.
+    `register` takes the body of an app's registration and the platform that its worker runs on; what it refuses is told
+    to the worker. `admits` says whether the tokens of a worker let it in. `pick(n)` chooses a number below n.
     """
 
     def __init__(
         self,
-        register: Callable[[bytes], Awaitable[Any]],
+        register: Callable[[bytes, str], Awaitable[Any]],
         admits: Callable[[WorkerConnect], bool],
         clock: Clock,
         *,
@@ -190,7 +190,7 @@ class ConnectGateway:
         try:
             apps = {app.app_name: read_functions(app) for app in hello.apps}
             for app in hello.apps:
-                await self._register(registration(hello, app, apps[app.app_name]))
+                await self._register(registration(hello, app, apps[app.app_name]), hello.platform or "")
         except (BadRequest, BadDeclaration) as error:
             logger.warning("an app of the worker %s cannot be registered: %s", hello.instance_id[:100], error)
             return session.refused(INVALID, error.what)
