@@ -24,6 +24,7 @@ COMMANDS = [
     "pause",
     "resume",
     "limits",
+    "apps",
     "events",
     "event",
     "why",

@@ -30,10 +30,27 @@ def taken() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("command", ["dev", "start"])
-def test_without_an_app_it_says_how_to_name_one(run: Run, command: str) -> None:
-    result = run(command)
-    assert result.exit_code == 2
-    assert f"Name an app: headrace {command} app.py" in result.output
+def test_without_an_app_it_serves_those_of_sdks(run: Run, command: str, taken: int) -> None:
+    result = run(command, "--port", str(taken), *NO_KAFKA)
+    assert result.exit_code == 1
+    assert "[port_taken]" in result.output  # it got so far
+
+
+def test_an_address_that_only_this_network_knows_is_refused_in_production(run: Run, taken: int) -> None:
+    urls = ("-u", "https://shop.example/api/inngest", "-u", "http://10.0.0.7:3000/api/inngest")
+    result = run("start", *urls, "--port", str(taken), *NO_KAFKA)
+    assert "[app_address_private] --sdk-url http://10.0.0.7:3000/api/inngest is a private address" in result.output
+    assert "HEADRACE_ALLOW_PRIVATE_APPS=1" in result.output
+    allowed = run("start", *urls, "--port", str(taken), *NO_KAFKA, HEADRACE_ALLOW_PRIVATE_APPS="1")
+    assert "[port_taken]" in allowed.output
+    assert "[port_taken]" in run("dev", *urls, "--port", str(taken), *NO_KAFKA).output
+
+
+def test_options_of_other_servers_are_taken_and_said_to_mean_nothing(run: Run, taken: int) -> None:
+    words = ("--tick", "10", "--queue-workers", "7", "--no-discovery", "--no-poll", "--retry-interval", "1")
+    result = run("dev", *words, "-p", str(taken), *NO_KAFKA)
+    assert "[port_taken]" in result.output
+    assert result.output.count("--tick and --queue-workers: no queue is polled here") == 1
 
 
 @pytest.mark.parametrize("command", ["dev", "start"])

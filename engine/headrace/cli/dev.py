@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -22,6 +22,9 @@ from headrace.cli.options import (
 )
 from headrace.cli.quantities import Seconds
 from headrace.cli.settings import variables_of
+
+if TYPE_CHECKING:
+    from headrace.cli.plan import Plan
 
 DEFAULT_PARTITIONS = 4
 RETRY_INTERVAL_S_MAX = 86_400
@@ -62,64 +65,57 @@ POLL_INTERVAL_S = 5.0
 )
 @click.option("--reload/--no-reload", default=True, show_default=True, help="Load the code again when it changes.")
 @click.pass_context
-def dev(
-    ctx: click.Context,
-    /,
-    apps: tuple[str, ...],
-    host: str,
-    port: int,
-    no_discovery: bool,
-    no_poll: bool,
-    kafka: str | None,
-    kafka_port: int | None,
-    prefix: str,
-    data_dir: Path,
-    partitions: int | None,
-    retry_interval: float | None,
-    reload: bool,
-    **_shared: object,
-) -> None:
+def dev(ctx: click.Context, /, **_given: object) -> None:
     """Run apps here, with a Kafka of their own: everything in one process. Apps of Inngest's SDKs are served as well.
 
     headrace dev app.py
 
     headrace dev -u http://localhost:3000/api/inngest
     """
-    targets, sdk = named_apps(ctx, apps), read_sdk_options(ctx)
-    if kafka and kafka_port and ctx.get_parameter_source("kafka_port") is ParameterSource.COMMANDLINE:
-        raise click.UsageError(f"--kafka-port is for the Kafka that dev starts, and {kafka} is named as Kafka.", ctx)
+    from headrace.cli.logs import set_up_logging
+
+    plan = plan_dev(ctx)
+    set_up_logging(plan.variables)
+    read_sdk_options(ctx).tell()
     # Stale bytecode would be run when a file changes twice within a second.
     import sys
 
     sys.dont_write_bytecode = True
-    from headrace.adapters.kafka_settings import KafkaSettings
-    from headrace.cli.keys import Keys
-    from headrace.cli.logs import set_up_logging
-    from headrace.cli.plan import Plan
     from headrace.cli.serving import serve
 
+    ctx.exit(serve(plan))
+
+
+def plan_dev(ctx: click.Context) -> Plan:
+    """Gather what was given on the command line, in the environment and in the file. Errors: click.UsageError."""
+    from headrace.adapters.kafka_settings import KafkaSettings
+    from headrace.cli.keys import Keys
+    from headrace.cli.plan import Plan
+
+    given = ctx.params
+    kafka, retry_interval = given["kafka"], given["retry_interval"]
+    if kafka and given["kafka_port"] and ctx.get_parameter_source("kafka_port") is ParameterSource.COMMANDLINE:
+        raise click.UsageError(f"--kafka-port is for the Kafka that dev starts, and {kafka} is named as Kafka.", ctx)
+    targets, sdk = named_apps(ctx, given["apps"]), read_sdk_options(ctx)
     variables = {**file_settings(ctx).variables("dev"), **given_keys(ctx)}
-    set_up_logging(variables)
-    sdk.tell()
-    plan = Plan(
+    return Plan(
         targets=targets,
         kafka=KafkaSettings.load(kafka, variables) if kafka else None,
-        prefix=prefix,
-        host=host,
-        port=port,
-        data_dir=data_dir,
-        partitions=partitions,
+        prefix=given["prefix"],
+        host=given["host"],
+        port=given["port"],
+        data_dir=given["data_dir"],
+        partitions=given["partitions"],
         default_partitions=DEFAULT_PARTITIONS,
         keys=Keys.load(variables),
         variables=variables,
         retry_interval_ms=None if retry_interval is None else round(retry_interval * 1000),
-        reload=reload,
+        reload=given["reload"],
         dev=True,
-        kafka_port=kafka_port,
+        kafka_port=given["kafka_port"],
         sdk_urls=sdk.urls,
-        poll=not no_poll,
+        poll=not given["no_poll"],
         poll_interval_s=sdk.poll_interval_s or POLL_INTERVAL_S,
-        discovery=not (no_discovery or targets or sdk.urls),
+        discovery=not (given["no_discovery"] or targets or sdk.urls),
         connect_port=sdk.gateway_port,
     )
-    ctx.exit(serve(plan))

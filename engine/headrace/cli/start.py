@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,6 +22,9 @@ from headrace.cli.options import (
     sdk_options,
 )
 from headrace.cli.quantities import WholeNumber
+
+if TYPE_CHECKING:
+    from headrace.cli.plan import Plan
 
 DEFAULT_PARTITIONS = 16
 ASK_AGAIN_S = 5.0
@@ -48,68 +52,60 @@ ASK_AGAIN_S = 5.0
 )
 @click.option("--no-http", is_flag=True, hidden=True, help="Of the nodes beside the first.")
 @click.pass_context
-def start(
-    ctx: click.Context,
-    /,
-    apps: tuple[str, ...],
-    kafka: str | None,
-    prefix: str,
-    host: str,
-    port: int,
-    data_dir: Path,
-    partitions: int | None,
-    processes: int,
-    instance_id: str | None,
-    no_http: bool,
-    **_shared: object,
-) -> None:
-    """Run a node of a cluster: the same command on every machine.
+def start(ctx: click.Context, /, **_given: object) -> None:
+    """Run a node of a cluster: the same command on every machine. Apps of Inngest's SDKs are served as well.
 
     headrace start shop.functions:app --kafka kafka-1:9092
     """
-    targets, sdk = named_apps(ctx, apps), read_sdk_options(ctx)
-    from headrace.adapters.kafka_settings import KafkaSettings
-    from headrace.cli.keys import Keys
     from headrace.cli.logs import set_up_logging
-    from headrace.cli.plan import Plan
     from headrace.cli.processes import PIPE_VARIABLE
 
-    keys_given = given_keys(ctx)
-    variables = {**file_settings(ctx).variables("start"), **keys_given}
+    plan = plan_start(ctx)
     # Where several write to one terminal, each line says who.
-    set_up_logging(variables, node=data_dir.name if PIPE_VARIABLE in os.environ else "")
+    set_up_logging(plan.variables, node=plan.data_dir.name if PIPE_VARIABLE in os.environ else "")
+    sdk = read_sdk_options(ctx)
     sdk.tell()
-    keys = Keys.load(variables)
-    keys.check(host)
-    allow_private = variables.get("HEADRACE_ALLOW_PRIVATE_APPS", "") in ("1", "true", "yes")
-    check_urls(sdk.urls, allow_private=allow_private)
-    if processes > 1:
-        shared = {"--kafka": kafka, "--prefix": prefix, "--host": host, "--port": port, "--partitions": partitions}
-        arguments = [*targets, *_words(shared), *sdk.words()]
+    plan.keys.check(plan.host)
+    check_urls(sdk.urls, allow_private=plan.allow_private)
+    given = ctx.params
+    if given["processes"] > 1:
+        shared = {f"--{name}": given[name] for name in ("kafka", "prefix", "host", "port", "partitions")}
+        arguments = [*plan.targets, *_words(shared), *sdk.words()]
         # Keys go by the environment: command lines are seen by others.
-        ctx.exit(_run_several(arguments, data_dir, processes, instance_id, {**os.environ, **keys_given}))
+        environment = {**os.environ, **given_keys(ctx)}
+        ctx.exit(_run_several(arguments, plan.data_dir, given["processes"], plan.instance_id, environment))
     from headrace.cli.serving import serve
 
-    plan = Plan(
-        targets=targets,
-        kafka=KafkaSettings.load(kafka, variables),
-        prefix=prefix,
-        host=host,
-        port=port,
-        data_dir=data_dir,
-        partitions=partitions,
+    ctx.exit(serve(plan))
+
+
+def plan_start(ctx: click.Context) -> Plan:
+    """Gather what was given on the command line, in the environment and in the file."""
+    from headrace.adapters.kafka_settings import KafkaSettings
+    from headrace.cli.keys import Keys
+    from headrace.cli.plan import Plan
+
+    given, sdk = ctx.params, read_sdk_options(ctx)
+    variables = {**file_settings(ctx).variables("start"), **given_keys(ctx)}
+    return Plan(
+        targets=named_apps(ctx, given["apps"]),
+        kafka=KafkaSettings.load(given["kafka"], variables),
+        prefix=given["prefix"],
+        host=given["host"],
+        port=given["port"],
+        data_dir=given["data_dir"],
+        partitions=given["partitions"],
         default_partitions=DEFAULT_PARTITIONS,
-        keys=keys,
+        keys=Keys.load(variables),
         variables=variables,
-        instance_id=instance_id,
-        http=not no_http,
+        instance_id=given["instance_id"],
+        http=not given["no_http"],
         sdk_urls=sdk.urls,
         poll=sdk.poll_interval_s is not None,
         poll_interval_s=sdk.poll_interval_s or ASK_AGAIN_S,
         connect_port=sdk.gateway_port,
-        allow_private=allow_private,
+        allow_private=variables.get("HEADRACE_ALLOW_PRIVATE_APPS", "") in ("1", "true", "yes"),
     )
-    ctx.exit(serve(plan))
 
 
 def _words(options: Mapping[str, object]) -> list[str]:
