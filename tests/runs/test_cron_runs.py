@@ -340,3 +340,23 @@ def test_a_line_that_only_the_owner_before_could_read_is_tried_again_later() -> 
     world.pass_time(HOUR_MS + LATE_MS)
     assert world.live(ID) == {}
     assert verdicts(world) == [("cron_invalid", "cron_invalid")] * 2
+
+
+def test_lines_of_sdks_start_runs_that_overlap_and_have_the_time_at_which_they_fire() -> None:
+    definition = msgspec.structs.replace(
+        nightly(CronTrigger("CRON_TZ=Asia/Tokyo 0 * * * *", "", 5 * MINUTE_MS, "all")), kind="sdk"
+    )
+    world = Partitions(definition)
+    world.pass_time(HOUR_MS + 5 * MINUTE_MS)
+    world.pass_time(HOUR_MS)
+    assert scheduled(world) == ["2026-01-01T01:00:00Z", "2026-01-01T02:00:00Z"]
+    for _, run in world.live(ID).values():
+        event = run.events[0]
+        data = msgspec.json.decode(event.json)["data"]
+        assert data["cron"] == "CRON_TZ=Asia/Tokyo 0 * * * *"
+        fires = datetime.fromtimestamp(event.ts_ms / 1000, UTC).isoformat(timespec="milliseconds")
+        assert datetime.fromisoformat(data["fireAt"]) == datetime.fromisoformat(fires)
+    assert verdicts(world) == []
+    assert end_all(world) == 2
+    world.pass_time(HOUR_MS)
+    assert scheduled(world) == ["2026-01-01T03:00:00Z"]
