@@ -48,15 +48,13 @@ def app_of(path: Path, *, access: Access | None = None, clock: FixedClock | None
             (host, True)
             for host in ("localhost", "localhost:8288", "127.0.0.1:8288", "127.9.8.7", "[::1]:8288", "[::1]")
         ),
+        ("0.0.0.0:8288", True),  # a client that was told where the server listens
         *(
             (host, True)
             for host in ("LOCALHOST:1", "app.localhost:8288", "console.example.com", "Console.Example.Com:1")
         ),
         *((host, False) for host in ("evil.example.com", "example.com", "localhost.evil.com", "127.0.0.1.evil.com")),
-        *(
-            (host, False)
-            for host in ("", ":8288", "[", "[::2]:8288", "0.0.0.0:8288", "localhost@evil.com", "1270.0.0.1")
-        ),
+        *((host, False) for host in ("", ":8288", "[", "[::2]:8288", "localhost@evil.com", "1270.0.0.1")),
     ],
 )
 @pytest.mark.parametrize("where", ["/", "/v1/runs", "/health", "/static/console.css", "/e/key"])
@@ -247,6 +245,53 @@ def test_what_a_proxy_passed_on_needs_a_key_on_loopback_too(path: Path, header: 
     assert ask(app, "GET", "/v1/runs", headers={header: "192.0.2.7"}).status == 401
     assert ask(app, "GET", "/v1/runs", headers={header: "192.0.2.7", "authorization": "Bearer k"}).status == 200
     assert ask(app, "POST", "/e/x", headers={header: "192.0.2.7"}, body=EVENT).status == 401
+
+
+@pytest.mark.parametrize("where", ["/fn/register", "/dev", "/v0/runs/01/batch", "/v1/checkpoint/01/async"])
+def test_apps_of_sdks_show_their_signing_key(path: Path, where: str) -> None:
+    told: list[tuple[str, str]] = []
+    app = app_of(path, access=BEYOND, refused=lambda code, said: told.append((code, said)))
+    for authorization in ("", "Bearer undefined", "Bearer signkey-prod-ffff"):
+        headers = {"authorization": authorization} if authorization else {}
+        answer = ask(app, "POST", where, headers=headers)
+        assert (answer.status, answer.json()["error"], answer.json()["status"]) == (401, "Authentication failed", 401)
+    assert told[0] == ("key_refused", f"POST {where} came with no key")
+    assert told[1:] == [("key_refused", f"POST {where} came with a wrong key")] * 2
+    hashed = hashlib.sha256(bytes.fromhex("0123abcd")).hexdigest()
+    for key in ("signkey-prod-0123abcd", hashed, f"signkey-prod-{hashed}", f"signkey-branch-{hashed}"):
+        assert ask(app, "POST", where, headers={"authorization": f"Bearer {key}"}).status != 401
+
+
+def test_both_keys_of_a_rotation_hold(path: Path) -> None:
+    access = Access(keys_required=True, signing_keys=KeyRing(bearer_forms(["signkey-prod-00", "signkey-prod-11"])))
+    app = app_of(path, access=access)
+    for key, status in (("signkey-prod-00", 200), ("signkey-prod-11", 200), ("signkey-prod-22", 401)):
+        assert ask(app, "GET", "/v1/runs", headers={"authorization": f"Bearer {key}"}).status == status
+
+
+def test_on_loopback_no_key_is_needed_but_in_production_a_wrong_one_is_refused(path: Path) -> None:
+    keys = {"event_keys": KeyRing(["event"]), "signing_keys": KeyRing(bearer_forms(["signkey-prod-00"]))}
+    for strict, status in ((True, 401), (False, 200)):
+        app = app_of(path, access=Access(strict=strict, **keys))  # type: ignore[arg-type]
+        assert ask(app, "GET", "/v1/runs").status == 200
+        assert ask(app, "GET", "/v1/runs", headers={"authorization": "Bearer signkey-prod-00"}).status == 200
+        assert ask(app, "GET", "/v1/runs", headers={"authorization": "Bearer signkey-prod-11"}).status == status
+        assert ask(app, "POST", "/e/event", body=EVENT).status == 200
+        assert ask(app, "POST", "/e/NO_EVENT_KEY_SET", body=EVENT).status == status
+        assert ask(app, "POST", "/e/", body=EVENT).status == 200
+    app = app_of(path, access=Access(strict=True))
+    assert ask(app, "GET", "/v1/runs", headers={"authorization": "Bearer any"}).status == 200
+
+
+def test_a_page_elsewhere_may_ask_whether_this_is_a_dev_server_and_register_nothing(path: Path) -> None:
+    app = app_of(path, dev=True)
+    headers = {"origin": "https://elsewhere.example"}
+    assert ask(app, "GET", "/dev", headers=headers).headers["access-control-allow-origin"] == "*"
+    for where in ("/dev/traces", "/fn/register", "/v1/runs", "/v0/gql"):
+        assert "access-control-allow-origin" not in ask(app, "GET", where, headers=headers).headers
+    refused = ask(app, "POST", "/fn/register", headers=headers, body=b"{}")
+    assert (refused.status, refused.json()["code"]) == (403, "origin_not_allowed")
+    assert "access-control-allow-origin" not in ask(app_of(path), "GET", "/dev", headers=headers).headers
 
 
 def test_events_have_keys_of_their_own(path: Path) -> None:

@@ -15,10 +15,12 @@ from headrace.adapters.system_clock import SystemClock
 from headrace.errors import BadRequest
 from headrace.intake.access import Access, KeyRing
 from headrace.intake.http import EventDoor, IntakeLimits
+from headrace.intake.refusals import Refusals
 from headrace.records.events import EVENT_BYTES_MAX
 from headrace.records.ids import is_ulid, partition_of
 from tests.console.asgi import Answer, ask, call
 from tests.intake.appenders import QuietAppender, TakingAppender
+from tests.intake.topic import FixedClock
 
 SEED = "1755850000000," + base64.b64encode(bytes(range(10))).decode()
 
@@ -323,6 +325,26 @@ def test_beyond_loopback_a_key_is_needed(path: str, status: int, error: str | No
     answer = post(TakingAppender(), {"name": "a"}, path=path, access=BEYOND)
     assert answer.status == status
     assert answer.json().get("error") == error
+
+
+def test_what_is_refused_is_told_to_the_operator_once_in_a_while() -> None:
+    told: list[tuple[str, str]] = []
+    clock = FixedClock()
+    refusals = Refusals(lambda code, said: told.append((code, said)), clock)
+    door = EventDoor(TakingAppender(), "headrace.events", 4, clock, access=BEYOND, refusals=refusals)
+    app = app_of(door)
+
+    def send(path: str, body: bytes) -> None:
+        ask(app, "POST", path, body=body)
+
+    for _ in range(3):
+        send("/e/third", b'{"name":"a"}')
+    send("/e/first", b'{"name":""}')
+    assert [code for code, _ in told] == ["event_key_unknown", "event_name_invalid"]
+    assert told[0][1] == "events were refused: Event key not found"
+    clock.now_ms += 10_000
+    send("/e/third", b'{"name":"a"}')
+    assert told[-1][1] == "events were refused: Event key not found (and 2 more like it since)"
 
 
 def test_without_any_key_configured_nothing_is_taken_beyond_loopback() -> None:

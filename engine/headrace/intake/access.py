@@ -108,10 +108,14 @@ class Access:
         return self.strict and shown and bool(self.api_keys or self.signing_keys)
 
     def bearer_holds(self, authorization: str) -> bool:
-        """Tell whether an Authorization header carries one of the API keys or signing keys."""
+        """Tell whether an Authorization header carries one of the API keys or signing keys.
+
+        What a signing key says of its environment is no part of it.
+        """
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             return False
         token = token.strip()
-        api, signing = self.api_keys.holds(token), self.signing_keys.holds(token)
-        return api or signing
+        bare = _SIGNING_PREFIX.sub("", token)
+        api, signing, other = self.api_keys.holds(token), self.signing_keys.holds(token), self.signing_keys.holds(bare)
+        return api or signing or other
