@@ -317,6 +317,16 @@ def test_a_socket_passes_over_what_it_does_not_understand(text: str) -> None:
     in_world(play)
 
 
+def test_a_socket_that_says_too_much_is_closed() -> None:
+    async def play(world: World) -> None:
+        async with world.socket(await world.token()) as socket:
+            await socket.send_str("x" * ((1 << 20) + 1))
+            assert (await socket.receive(timeout=10)).data == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+        await world.until(lambda: world.bus.subscribers == 0)
+
+    in_world(play)
+
+
 def test_who_has_left_is_forgotten() -> None:
     async def play(world: World) -> None:
         async with world.socket(await world.token()), world.events(await world.token()):
@@ -434,6 +444,19 @@ def test_a_listeners_token_publishes_nothing_even_without_keys() -> None:
         assert (await world.post(PUBLISH, b"{}", key="undefined"))[0] == 200
 
     in_world(play)
+
+
+def test_a_key_that_is_shown_has_to_be_right_except_in_dev() -> None:
+    keys = KeyRing(bearer_forms(["signkey-prod-0a0b"]))
+
+    async def play(world: World) -> None:
+        assert [(await world.post(PUBLISH, b"{}", key=key))[0] for key in ("", "wrong", "0a0b")] == [200, 401, 200]
+
+    async def play_dev(world: World) -> None:
+        assert [(await world.post(PUBLISH, b"{}", key=key))[0] for key in ("", "wrong", "0a0b")] == [200, 200, 200]
+
+    in_world(play, access=Access(strict=True, signing_keys=keys))
+    in_world(play_dev, access=Access(signing_keys=keys))
 
 
 def test_making_tokens_takes_a_key() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _LAST_ANSWERS_S = 2  # that are on their way when the server stops
 _KEEP_ALIVE_S = 30
 _BACKLOG = 1024
+_SOCKET_MESSAGE_BYTES_MAX = 1 << 20
 
 
 def take_port(host: str, port: int) -> socket.socket:
@@ -65,6 +66,9 @@ class WebServer:
             backlog=_BACKLOG,
             timeout_graceful_shutdown=_LAST_ANSWERS_S,
             timeout_keep_alive=_KEEP_ALIVE_S,
+            # Listeners say little, and there are many of them: compressing would cost each a window in memory.
+            ws_max_size=_SOCKET_MESSAGE_BYTES_MAX,
+            ws_per_message_deflate=False,
         )
         self._server = _Server(config)
         self._bound = bound

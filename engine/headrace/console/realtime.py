@@ -189,7 +189,7 @@ class Realtime:
 
     def _check_key(self, request: Request) -> None:
         access = self._access
-        if access.key_needed(request.headers) and not access.bearer_holds(request.headers.get("authorization", "")):
+        if access.bearer_needed(request.headers) and not access.bearer_holds(request.headers.get("authorization", "")):
             raise _unauthenticated()
 
 
