@@ -160,7 +160,7 @@ def test_8_4_a_worker_that_died_with_a_call_has_broken_it() -> None:
         await quiet()
         worker.break_off()
         await until(lambda: not world.gateway.workers)
-        await world.pass_time(14_999)
+        await world.pass_time(9_999)
         await quiet()
         assert not calling.done()
         await world.pass_time(1)

@@ -82,15 +82,15 @@ def test_8_4_a_connection_lost_before_the_acknowledgement_leaves_the_call_to_oth
 def test_a_worker_that_lost_its_connection_has_some_seconds_to_be_back() -> None:
     call = taken()
     assert call.lose(1_000) is Fate.WAITS
-    assert call.fate(15_999) is Fate.WAITS
-    assert call.fate(16_000) is Fate.BROKEN
+    assert call.fate(10_999) is Fate.WAITS
+    assert call.fate(11_000) is Fate.BROKEN
 
 
 def test_a_worker_that_is_back_goes_on_with_its_call() -> None:
     call = taken()
     call.lose(1_000)
     call.find(6_000)
-    assert call.fate(16_000) is Fate.WAITS
+    assert call.fate(11_000) is Fate.WAITS
     assert call.renew(call.lease, "one", 30_000, WALL_MS) is not None
     assert call.fate(30_000 + LEASE_MS + GRACE_MS - 1) is Fate.WAITS
 

@@ -30,6 +30,13 @@ def test_8_4_any_worker_with_room_is_chosen() -> None:
         assert workers.choose(workers.serving("shop", "shop-pay", 0)) is expected
 
 
+def test_8_4_calls_are_shared_out_by_the_room_that_workers_have() -> None:
+    small, large = worker("small", capacity=1), worker("large", capacity=3)
+    workers = all_of(small, large, pick=1)
+    serving = workers.serving("shop", "shop-pay", 0)
+    assert [workers.choose(serving) for _ in range(5)] == [large, small, large, large, None]
+
+
 def test_8_4_only_workers_that_have_the_function_and_are_healthy_serve_it() -> None:
     old, new = worker("old"), worker("new", functions=("shop-pay", "shop-ship"))
     workers = all_of(old, new)

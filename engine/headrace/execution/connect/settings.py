@@ -20,9 +20,9 @@ class ConnectSettings(NamedTuple):
     lease_ms: int = 120_000  # for which a call is a worker's
     grace_ms: int = 5_000  # after it, for an answer that is on its way
     extend_ms: int = 30_000  # between two renewals of a lease; whole seconds
-    # A worker that lost its connection is back within 1 to 6 seconds, and goes on with its calls; one that is dead is
+    # A worker that lost its connection is back within 1 to 6 seconds, and goes on with its calls. One that is dead is
     # never back, and waiting for its lease's end would keep its runs for two minutes.
-    return_ms: int = 15_000
+    return_ms: int = 10_000
     # After a worker said that it takes nothing more: for the acknowledgement that may be on its way.
     pause_ms: int = 2_000
     given_max: int = 3  # times that a call is given to workers that do not acknowledge it

@@ -21,6 +21,11 @@ class Instance:
         self.busy = 0
         self.connections = 0
 
+    @property
+    def share(self) -> float:
+        """Tell how much of its room is taken; 1 and more is all of it."""
+        return self.busy / max(1, self.capacity)
+
 
 class Worker:
     """One connection whose apps are registered."""
@@ -79,11 +84,21 @@ class Workers:
         ]
 
     def choose(self, serving: list[Worker]) -> Worker | None:
-        """Choose one that has room, and count the call as its; None where nobody has any."""
-        free = [worker for worker in serving if self._has_room(worker)]
-        if not free:
+        """Choose one of those with the most room, and count the call as its; None where nobody has any.
+
+        Left to chance alone, one of two workers now and then gets all that comes, and calls may take minutes.
+        """
+        least = 1.0
+        idlest: list[Worker] = []
+        for worker in serving:
+            share = self._instances[worker.instance_id].share
+            if share < least:
+                least, idlest = share, [worker]
+            elif share == least < 1:
+                idlest.append(worker)
+        if not idlest:
             return None
-        worker = free[self._pick(len(free))] if len(free) > 1 else free[0]
+        worker = idlest[self._pick(len(idlest))] if len(idlest) > 1 else idlest[0]
         self._instances[worker.instance_id].busy += 1
         return worker
 
@@ -97,10 +112,6 @@ class Workers:
         """Count the calls that an instance has."""
         instance = self._instances.get(instance_id)
         return instance.busy if instance is not None else 0
-
-    def _has_room(self, worker: Worker) -> bool:
-        instance = self._instances[worker.instance_id]
-        return instance.busy < max(1, instance.capacity)
 
     def _forget(self, instance_id: str, instance: Instance) -> None:
         if not instance.connections and not instance.busy:
