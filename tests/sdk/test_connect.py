@@ -32,9 +32,9 @@ def workers(kind: str, name: str, engine: Served, folder: Path) -> Iterator[list
 
 
 def connected(engine: Served, name: str) -> int:
-    """Count the connections of an app's workers."""
+    """Count the connections of an app's workers that take calls."""
     found = engine.get("/v0/connect/envs/00000000-0000-4000-b000-000000000000/conns")["data"]
-    return sum(str(row["instance_id"]).startswith(f"{name}-") for row in found)
+    return sum(str(row["instance_id"]).startswith(f"{name}-") and row["status"] == 1 for row in found)
 
 
 @EVERY_SDK
