@@ -56,6 +56,7 @@ KEYS: dict[str, tuple[str, str]] = {
     "no-poll": (FLAG, "HEADRACE_NO_POLL"),
     "poll-interval": (DECIMAL, "HEADRACE_POLL_INTERVAL"),
     "connect-gateway-port": (NUMBER, "HEADRACE_CONNECT_GATEWAY_PORT"),
+    "connect-gateway-url": (TEXT, "HEADRACE_CONNECT_GATEWAY_URL"),
     "allow-private-apps": (FLAG, "HEADRACE_ALLOW_PRIVATE_APPS"),
     "reload": (FLAG, ""),
     "url": (TEXT, "HEADRACE_URL"),
