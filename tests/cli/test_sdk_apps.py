@@ -7,16 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import Request
+from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 from click.testing import CliRunner
 
 from headrace.cli.commands import headrace
 from tests.cli.sdk_app import PretendedApp, pretended_app
-from tests.cli.served import Served, _open, free_port
+from tests.cli.served import Served, free_port
 
 pytestmark = pytest.mark.kafka
+_open = build_opener(ProxyHandler({})).open
 
 
 def apps(served: Served) -> dict[str, dict[str, Any]]:
@@ -84,7 +85,7 @@ def test_an_app_is_found_by_itself(tmp_path: Path) -> None:
             served.until_printed("an app answers at http://localhost:")
 
 
-def refused(app: PretendedApp, served: Served, key: str) -> dict[str, Any]:
+def refused(app: PretendedApp, key: str) -> dict[str, Any]:
     """Register with a key that is refused."""
     app.key = key
     assert app.register() == 401
@@ -92,9 +93,6 @@ def refused(app: PretendedApp, served: Served, key: str) -> dict[str, Any]:
 
 
 def test_in_production_keys_are_checked_and_private_addresses_allowed_by_name_alone(tmp_path: Path) -> None:
-    from tests.cli.test_serving import APP
-
-    assert APP
     own = free_port()
     signing = "signkey-prod-00ff"
     keys = ("--event-key", "front", "--event-key", "side", "--signing-key", signing)
@@ -105,10 +103,9 @@ def test_in_production_keys_are_checked_and_private_addresses_allowed_by_name_al
         with Served(tmp_path, *start, "-u", f"http://localhost:{own}/api/inngest") as denied:
             assert denied.ended() == 1
             assert "[app_address_private]" in denied.printed
-        variables = {"HEADRACE_ALLOW_PRIVATE_APPS": "1"}
-        with Served(tmp_path, *start, **variables) as served, pretended_app(own, served.url) as app:
+        with Served(tmp_path, *start, HEADRACE_ALLOW_PRIVATE_APPS="1") as served, pretended_app(own, served.url) as app:
             served.until_ready()
-            answer = refused(app, served, "signkey-prod-0000")
+            answer = refused(app, "signkey-prod-0000")
             assert (answer["error"], answer["status"]) == ("Authentication failed", 401)
             served.until_printed("POST /fn/register came with a wrong key")
             app.key = signing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.console.asgi import ask
 URL = "http://localhost:3000/api/inngest"
 
 
-def listed(path: Path, *records: SdkApp | Definition) -> list[dict[str, Any]]:
+def listed(path: Path, *records: SdkApp | Definition, refused: Sequence[SdkApp] = ()) -> list[dict[str, Any]]:
     known: dict[bytes, bytes] = {b"~app/newer": b"?", b"~limits/shop-f": b"{}"}
     for one in records:
         if isinstance(one, SdkApp):
@@ -23,7 +24,7 @@ def listed(path: Path, *records: SdkApp | Definition) -> list[dict[str, Any]]:
         else:
             known[one.id.encode()] = encode_definition(one)
     prepare_archive(path)
-    app = serve(path, routes=AppsList(lambda: known, FixedClock()).routes())
+    app = serve(path, routes=AppsList(lambda: known, FixedClock(), lambda: refused).routes())
     answer = ask(app, "GET", "/v1/apps")
     assert answer.status == 200
     found: list[dict[str, Any]] = answer.json()["data"]
@@ -60,6 +61,12 @@ def test_apps_are_listed_with_what_is_wrong(tmp_path: Path) -> None:
         "error": None,
         "synced_at": "2023-11-14T22:13:20.000Z",
     }
+
+
+def test_what_was_refused_and_is_not_known_is_listed_with_the_reason(tmp_path: Path) -> None:
+    refused = [SdkApp("new", "http://a.example/x", error="App ID required"), SdkApp("shop", URL, error="older")]
+    rows = listed(tmp_path / "a.db", SdkApp("shop", URL), refused=refused)
+    assert [(row["name"], row["error"]) for row in rows] == [("new", "App ID required"), ("shop", None)]
 
 
 def test_without_apps_the_list_is_empty(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class AppsSide:
         self.registrations = Registrations(known, write, clock, tell, rules, is_read=lambda: node.joined)
         self._invocations = Invocations(order, node.definitions.function_ids, partitions, clock, refusals)
         self._dev = DevAnswers(known, dev=plan.dev, start_options=_start_options(plan))
-        self._list = AppsList(known, clock)
+        self._list = AppsList(known, clock, self.registrations.turned_away.values)
         self._asking: asyncio.Task[None] | None = None
         self._poker: Poker | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -18,11 +18,20 @@ from headrace.records.sdk_apps import SdkApp
 
 
 class AppsList:
-    """The endpoint. `known` gives what stands on the functions topic, by record key, as the node has read it."""
+    """The endpoint. `known` gives what stands on the functions topic, by record key, as the node has read it.
 
-    def __init__(self, known: Callable[[], Mapping[bytes, bytes]], clock: Clock) -> None:
+    `turned_away` gives what has asked this node to be registered, and was refused.
+    """
+
+    def __init__(
+        self,
+        known: Callable[[], Mapping[bytes, bytes]],
+        clock: Clock,
+        turned_away: Callable[[], Iterable[SdkApp]] = tuple,
+    ) -> None:
         self._known = known
         self._clock = clock
+        self._turned_away = turned_away
 
     def routes(self) -> list[Route]:
         """List the routes."""
@@ -31,7 +40,10 @@ class AppsList:
     async def list_apps(self, _request: Request) -> Response:
         """Answer `GET /v1/apps`, by name; an address that has not registered yet comes first, without one."""
         known = self._known()
-        apps = [_sdk_fields(app) for app in apps_of(known).values() if not app.removed]
+        there = [app for app in apps_of(known).values() if not app.removed]
+        addresses = {app.url for app in there}
+        there += [app for app in self._turned_away() if app.url not in addresses]
+        apps = [_sdk_fields(app) for app in there]
         loaded: dict[str, list[str]] = {}
         for function_id, definition in definitions_of(known).items():
             if definition.kind == "python":
