@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.sdk.programs import SDKS
 
-ODD_IDS = ["a step", "ünï ☃️ 名", "%$^&*(_+{|:<?", "line\nbreak", "constructor", "__proto__", "a:1", "a", "a", "x" * 500]
+ODD_IDS = ["a step", "ünï ☃️ 名", "%$^&*(_+{|:<?", "line\nbreak", "constructor", "__proto__", "b:1", "a", "a", "x" * 500]
 
 Datas = list[dict[str, Any]]
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from tests.sdk.openings import openings
-from tests.sdk.programs import Program, ask, await_that
+from tests.sdk.programs import ONLY_ERROR, Program, ask, await_that
 
 ENDED = ("Completed", "Failed", "Cancelled", "Skipped")
 Run = dict[str, Any]
@@ -77,6 +77,10 @@ class Play(Engine):
     def tell(self, case: str, **data: Any) -> str:
         """Send one more event of this app; its id."""
         return self.send({"name": self.event(case), "data": data})[0]
+
+    def error_name(self, name: str) -> str:
+        """Give the name under which the SDK reports an error of this name."""
+        return "Error" if self.kind == ONLY_ERROR else name
 
     def function(self, case: str) -> str:
         """Give the full id of a function."""

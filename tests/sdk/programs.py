@@ -23,6 +23,8 @@ from tests.cli.served import free_port
 ROOM = Path(__file__).parent
 DEADLINE_S = 60.0
 SDKS = ("python", "typescript3", "typescript4")
+# Version 3 of the TypeScript SDK calls every error of a step or a function "Error".
+ONLY_ERROR = "typescript3"
 T = TypeVar("T")
 Test = TypeVar("Test", bound=Callable[..., None])
 open_url = build_opener(ProxyHandler({})).open

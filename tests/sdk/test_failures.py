@@ -64,7 +64,7 @@ def test_3_6_an_error_of_a_step_that_is_not_retriable_fails_the_run_at_once(play
 def test_3_6_a_run_fails_once_its_attempts_are_used_up(play: Play) -> None:
     run = play.end("exhausted")
     assert run["status"] == "Failed"
-    assert (run["output"]["name"], run["output"]["message"]) == ("CardError", "declined")
+    assert (run["output"]["name"], run["output"]["message"]) == (play.error_name("CardError"), "declined")
     assert attempts(play, "exhausted", "called") == [0, 1]
 
 
@@ -80,7 +80,7 @@ def test_1_4_the_function_for_failures_sees_the_run_its_error_and_its_event(play
     assert seen["event"] == "inngest/function.failed"
     assert data["function_id"] == play.function("exhausted")
     assert data["run_id"] == play.end("exhausted")["run_id"]
-    assert (data["error"]["name"], data["error"]["message"]) == ("CardError", "declined")
+    assert (data["error"]["name"], data["error"]["message"]) == (play.error_name("CardError"), "declined")
     assert isinstance(data["error"]["stack"], str)
     assert data["event"]["name"] == play.event("exhausted")
     assert data["event"]["data"] == {"of": "exhausted"}
@@ -105,17 +105,17 @@ def test_1_4_the_error_of_a_failed_function_says_the_status_that_it_came_with(pl
 def test_3_6_a_step_whose_attempts_are_used_up_fails_the_run(play: Play) -> None:
     run = play.end("step_failed")
     assert run["status"] == "Failed"
-    assert (run["output"]["name"], run["output"]["message"]) == ("CardError", "declined")
+    assert (run["output"]["name"], run["output"]["message"]) == (play.error_name("CardError"), "declined")
     assert play.order("step_failed", run["run_id"]) == ["declined", "declined"]
 
 
 def test_3_5_the_error_of_a_step_can_be_caught(play: Play) -> None:
-    assert play.result("step_caught") == {"name": "CardError", "message": "declined", "way": "by hand"}
+    assert play.result("step_caught") == {"name": play.error_name("CardError"), "message": "declined", "way": "by hand"}
     run_id = play.end("step_caught")["run_id"]
     assert play.order("step_caught", run_id) == ["declined", "declined", "instead"]
 
 
 def test_3_7_one_of_several_steps_fails_and_the_others_are_kept(play: Play) -> None:
-    assert play.result("parallel_failure") == {"name": "ValueError", "message": "wrong"}
+    assert play.result("parallel_failure") == {"name": play.error_name("ValueError"), "message": "wrong"}
     order = play.order("parallel_failure", play.end("parallel_failure")["run_id"])
     assert sorted(order) == ["right", "wrong", "wrong"]

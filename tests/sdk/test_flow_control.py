@@ -5,18 +5,36 @@ from __future__ import annotations
 import pytest
 
 from tests.sdk.play import Play
-from tests.sdk.programs import await_that
+from tests.sdk.programs import ask, await_that
 
 
-def started(play: Play, case: str) -> list[int]:
-    """Say how many runs each of a case's first events has started."""
-    return [len(play.runs_of(event_id)) for event_id in play.ids[case]]
+def one_of_two(play: Play, case: str) -> int:
+    """Say which of a case's first two events has started a run; two that were sent at once may come in any order.
+
+    Both are decided once the third one of the case has run and the first of the two is over or waits.
+    """
+    play.run_of(play.ids[case][2])
+
+    def started() -> list[int]:
+        rows = [[run for run in play.runs_of(event_id) if run["status"] != "Skipped"] for event_id in play.ids[case]]
+        return [number for number in (0, 1) if rows[number]]
+
+    await_that(lambda: started(), f"a run of the first two of {case}")
+    settled(play, case)
+    (number,) = started()
+    return number
+
+
+def settled(play: Play, case: str) -> None:
+    """Wait until the two events have been decided: their reasons say so."""
+    for event_id in play.ids[case][:2]:
+        await_that(lambda: ask(f"{play.url}/v1/events/{event_id}/why")["data"], f"why {event_id}")  # noqa: B023
 
 
 def test_7_6_a_batch_starts_when_it_is_full(play: Play) -> None:
-    play.result("batch", 5)
-    assert play.result("batch", 0) == [0, 1, 2]
-    assert play.result("batch", 5) == [3, 4, 5]
+    batches = {tuple(play.result("batch", number)) for number in range(6)}
+    assert sorted(map(len, batches)) == [3, 3]
+    assert sorted(sum(batches, ())) == [0, 1, 2, 3, 4, 5]
     assert len(play.noted("batch", what="called")) == 2
 
 
@@ -31,18 +49,15 @@ def test_7_5_a_debounced_function_starts_once_with_the_last_event(play: Play) ->
 
 
 def test_7_4_what_is_over_the_rate_starts_nothing(play: Play) -> None:
-    assert play.result("rate_limit", 0) == "a"
     assert play.result("rate_limit", 2) == "b"
-    assert started(play, "rate_limit") == [1, 0, 1]
+    assert play.result("rate_limit", one_of_two(play, "rate_limit")) == "a"
 
 
 def test_7_3_a_throttle_delays_and_drops_nothing(play: Play) -> None:
     for number in range(3):
         play.result("throttle", number)
-    first, second, third = sorted(line["at"] for line in play.noted("throttle"))
-    assert second - first >= 1
-    assert third - second >= 1
-    assert third - first >= 3
+    first, _, third = sorted(line["at"] for line in play.noted("throttle"))
+    assert third - first >= 2.5  # four seconds, less what the app was slow to note the first
 
 
 def overlap(play: Play, case: str, key: str | None = None) -> int:
@@ -78,12 +93,14 @@ def test_7_7_the_run_of_higher_priority_starts_before_those_that_wait(play: Play
 
 
 def test_7_8_a_singleton_skips_what_comes_while_it_runs(play: Play) -> None:
-    play.run_of(play.ids["singleton_skip"][0], phase="waiting")
-    play.run_of(play.ids["singleton_skip"][2], phase="waiting")
+    case = "singleton_skip"
+    winner = one_of_two(play, case)
+    for number in (winner, 2):
+        play.run_of(play.ids[case][number], phase="waiting")
     play.tell("singleton_skip.go")
-    assert [play.result("singleton_skip", number) for number in (0, 2)] == ["ran", "ran"]
-    statuses = [run["status"] for run in play.runs_of(play.ids["singleton_skip"][1])]
-    assert statuses in ([], ["Skipped"])
+    assert [play.result(case, number) for number in (winner, 2)] == ["ran", "ran"]
+    skipped = [run["status"] for run in play.runs_of(play.ids[case][1 - winner])]
+    assert skipped in ([], ["Skipped"])
 
 
 def test_7_8_a_singleton_may_cancel_the_one_that_runs(play: Play) -> None:
@@ -97,8 +114,8 @@ def test_7_8_a_singleton_may_cancel_the_one_that_runs(play: Play) -> None:
 
 
 def test_2_3_an_idempotent_function_runs_once_for_each_value(play: Play) -> None:
-    assert [play.result("idempotency", number) for number in (0, 2)] == ["o1", "o2"]
-    assert started(play, "idempotency") == [1, 0, 1]
+    assert play.result("idempotency", 2) == "o2"
+    assert play.result("idempotency", one_of_two(play, "idempotency")) == "o1"
 
 
 @pytest.mark.slow

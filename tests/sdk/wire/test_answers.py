@@ -110,13 +110,13 @@ def test_3_2_401_is_tried_again(played: Played) -> None:
 @scripted(failed("busy", 500, retry_after="3"), done("later"))
 def test_3_2_retry_after_in_seconds(played: Played) -> None:
     assert played.output() == "later"
-    assert 2.5 < played.gaps()[0] < 10
+    assert played.gaps()[0] > 2.5
 
 
 @scripted(failed("busy", 500, retry_after="2020-01-01T00:00:00Z"), done("later"))
 def test_3_2_retry_after_a_moment_that_has_passed_is_a_second(played: Played) -> None:
     assert played.output() == "later"
-    assert 0.8 < played.gaps()[0] < 8
+    assert played.gaps()[0] > 0.8
 
 
 @scripted(raw(500, json.dumps(json.dumps({"name": "Inner", "message": "twice encoded"})).encode()), retries=0)

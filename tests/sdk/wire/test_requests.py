@@ -73,7 +73,7 @@ def test_3_1_a_request_over_4_mib_leaves_its_state_to_be_fetched(played: Played)
 @scripted(
     ops(op("StepRun", "z", data=1)),
     ops(op("StepFailed", "a", error=error("no"), data="junk")),
-    ops(op("WaitForEvent", "w", name="wire/never-3-1", opts={"timeout": "60s"})),
+    ops(op("WaitForEvent", "w", name="wire/never-3-1", opts={"timeout": "10m"})),
     events=[EVENT],
 )
 def test_3_1_state_and_events_of_a_run_can_be_fetched(played: Played) -> None:

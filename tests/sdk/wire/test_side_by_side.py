@@ -25,7 +25,7 @@ def two_steps(version: str, *, slow: str = "", race: bool = False) -> object:
         for name in "ab":
             if call.step_id == hashed(name):
                 made = ops(op("StepRun", name, data=name.upper()), x_inngest_req_version=version)
-                return Reply(made.status, made.body, made.headers, after_s=1 if name == slow else 0)
+                return Reply(made.status, made.body, made.headers, after_s=4 if name == slow else 0)
         known = call.body["steps"]
         if len(known) == 2:
             return done(call.body["ctx"]["stack"]["stack"], x_inngest_req_version=version)
@@ -105,7 +105,7 @@ def _wait_and_send(call: Call) -> Reply:
         return ops(op("StepRun", "send", data=1))
     if call.body["steps"]:
         return done()
-    wait = op("WaitForEvent", "w", name="wire/3-3-order", opts={"timeout": "60s"})
+    wait = op("WaitForEvent", "w", name="wire/3-3-order", opts={"timeout": "10m"})
     return ops(op("StepPlanned", "send", name="send"), wait)
 
 

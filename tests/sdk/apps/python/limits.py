@@ -10,13 +10,13 @@ from ledger import note
 SECOND = datetime.timedelta(seconds=1)
 
 
-@function("batch", batch_events=inngest.Batch(max_size=3, timeout=60 * SECOND))
+@function("batch", batch_events=inngest.Batch(max_size=3, timeout=600 * SECOND))
 async def batch(ctx: inngest.Context) -> list:
     note(ctx.run_id, "batch", "called")
     return [event.data["n"] for event in ctx.events]
 
 
-@function("batch_timeout", batch_events=inngest.Batch(max_size=50, timeout=SECOND, key="event.data.shop"))
+@function("batch_timeout", batch_events=inngest.Batch(max_size=50, timeout=3 * SECOND, key="event.data.shop"))
 async def batch_timeout(ctx: inngest.Context) -> list:
     return sorted(event.data["n"] for event in ctx.events)
 
@@ -68,13 +68,13 @@ async def priority(ctx: inngest.Context) -> None:
 
 @function("singleton_skip", singleton=inngest.Singleton(mode="skip", key="event.data.user"))
 async def singleton_skip(ctx: inngest.Context) -> str:
-    await ctx.step.wait_for_event("go", event=f"{APP}/singleton_skip.go", timeout=60 * SECOND)
+    await ctx.step.wait_for_event("go", event=f"{APP}/singleton_skip.go", timeout=600 * SECOND)
     return "ran"
 
 
 @function("singleton_cancel", singleton=inngest.Singleton(mode="cancel"))
 async def singleton_cancel(ctx: inngest.Context) -> str:
-    await ctx.step.wait_for_event("go", event=f"{APP}/singleton_cancel.go", timeout=60 * SECOND)
+    await ctx.step.wait_for_event("go", event=f"{APP}/singleton_cancel.go", timeout=600 * SECOND)
     return "ran"
 
 

@@ -40,7 +40,7 @@ async def two_groups(ctx: inngest.Context, case: str, mode: inngest.ParallelMode
 
             await ctx.step.run(f"{letter}{number}", work)
 
-    await ctx.group.parallel((lambda: group("a", 0.01), lambda: group("b", 1.0)), parallel_mode=mode)
+    await ctx.group.parallel((lambda: group("a", 0.01), lambda: group("b", 3.0)), parallel_mode=mode)
 
 
 @function("groups_wait")

@@ -15,7 +15,7 @@ def seconds(number: float) -> datetime.timedelta:
 @function("wait_match")
 async def wait_match(ctx: inngest.Context) -> dict:
     answer = await ctx.step.wait_for_event(
-        "answer", event=f"{APP}/answer", if_exp="event.data.id == async.data.id", timeout=seconds(60)
+        "answer", event=f"{APP}/answer", if_exp="event.data.id == async.data.id", timeout=seconds(600)
     )
     return {"name": answer.name, "data": answer.data, "id": answer.id, "ts": answer.ts} if answer else {}
 
@@ -26,7 +26,7 @@ async def wait_if(ctx: inngest.Context) -> int:
         "bid",
         event=f"{APP}/bid",
         if_exp="async.data.item == event.data.item && async.data.price >= event.data.floor",
-        timeout=seconds(60),
+        timeout=seconds(600),
     )
     return bid.data["price"]
 
@@ -102,7 +102,7 @@ async def cancel_called(ctx: inngest.Context) -> str:
 @function("cancel_timeout", cancel=[inngest.Cancel(event=f"{APP}/cancel_timeout.stop", timeout=seconds(1))])
 async def cancel_timeout(ctx: inngest.Context) -> str:
     await ctx.step.sleep("past the time-out", seconds(2))
-    await ctx.step.wait_for_event("go", event=f"{APP}/cancel_timeout.go", timeout=seconds(60))
+    await ctx.step.wait_for_event("go", event=f"{APP}/cancel_timeout.go", timeout=seconds(600))
     return "not cancelled"
 
 

@@ -9,7 +9,17 @@ export const APP = process.env.APP_ID;
 export const functions = [];
 
 export const quiet = { info() {}, debug() {}, warn: console.warn, error: console.error };
-export const client = new sdk.Inngest({ id: APP, logger: quiet });
+
+// Middleware for events that are sent: of one function in 4.x, of the client in 3.x.
+export const through = (event) => ({ ...event, data: { ...event.data, "sent through": "middleware" } });
+const sending = () =>
+  new sdk.InngestMiddleware({
+    name: "through",
+    init: () => ({
+      onSendEvent: () => ({ transformInput: ({ payloads }) => ({ payloads: payloads.map(through) }) }),
+    }),
+  });
+export const client = new sdk.Inngest({ id: APP, logger: quiet, middleware: NEWER ? [] : [sending()] });
 
 export function define(using, { id, triggers, retries = 2, ...options }, code) {
   const wanted = triggers ?? [{ event: `${using.id}/${id}` }];

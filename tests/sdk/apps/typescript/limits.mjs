@@ -3,12 +3,12 @@ import { APP, note, pause, serve } from "./client.mjs";
 
 const numbers = (events) => events.map((event) => event.data.n);
 
-serve("batch", { batchEvents: { maxSize: 3, timeout: "60s" } }, async ({ runId, events }) => {
+serve("batch", { batchEvents: { maxSize: 3, timeout: "10m" } }, async ({ runId, events }) => {
   note(runId, "batch", "called");
   return numbers(events);
 });
 
-const shops = { maxSize: 50, timeout: "1s", key: "event.data.shop" };
+const shops = { maxSize: 50, timeout: "3s", key: "event.data.shop" };
 serve("batch_timeout", { batchEvents: shops }, async ({ events }) => numbers(events).sort());
 
 serve("debounce", { debounce: { period: "2s", key: "event.data.user" } }, async ({ event, runId }) => {
@@ -42,12 +42,12 @@ serve("priority", vips, async ({ event }) => {
 
 const skip = { mode: "skip", key: "event.data.user" };
 serve("singleton_skip", { singleton: skip }, async ({ step }) => {
-  await step.waitForEvent("go", { event: `${APP}/singleton_skip.go`, timeout: "60s" });
+  await step.waitForEvent("go", { event: `${APP}/singleton_skip.go`, timeout: "10m" });
   return "ran";
 });
 
 serve("singleton_cancel", { singleton: { mode: "cancel" } }, async ({ step }) => {
-  await step.waitForEvent("go", { event: `${APP}/singleton_cancel.go`, timeout: "60s" });
+  await step.waitForEvent("go", { event: `${APP}/singleton_cancel.go`, timeout: "10m" });
   return "ran";
 });
 

@@ -27,7 +27,7 @@ async function twoGroups({ runId, step }, of) {
       });
     }
   };
-  await Promise.all([group("a", 10), group("b", 1000)]);
+  await Promise.all([group("a", 10), group("b", 3000)]);
   return "both";
 }
 

@@ -1,5 +1,5 @@
 // Steps: what they give, what is remembered of them, how they are named.
-import { APP, NEWER, client, define, functions, note, quiet, sdk, serve } from "./client.mjs";
+import { APP, NEWER, client, note, sdk, serve, through } from "./client.mjs";
 
 const MEBIBYTE = 1 << 20;
 
@@ -95,54 +95,42 @@ const conditional = [{ event: `${APP}/several_triggers`, if: "event.data.n > 1" 
 serve("several_triggers", { triggers: conditional }, async ({ event }) => event.name);
 
 // Middleware is a class in 4.x and an object with hooks in 3.x; both see every call and change what goes in and out.
-function stamp() {
-  if (NEWER) {
-    return class extends sdk.Middleware.BaseMiddleware {
-      id = "stamp";
-      transformFunctionInput(given) {
-        const { event } = given.ctx;
-        return { ...given, ctx: { ...given.ctx, event: { ...event, data: { ...event.data, stamped: true } } } };
-      }
-      async wrapFunctionHandler({ next }) {
-        return `<${await next()}>`;
-      }
-      async wrapStepHandler({ next }) {
-        const output = await next();
-        return typeof output === "string" ? `<${output}>` : output;
-      }
-      transformSendEvent(given) {
-        const sent = (event) => ({ ...event, data: { ...event.data, "sent through": "middleware" } });
-        return { ...given, events: given.events.map(sent) };
-      }
-    };
-  }
-  const stamped = ({ data }) => ({ data: { ...data, stamped: true } });
-  return new sdk.InngestMiddleware({
+// Hooks of 3.x for events that are sent belong to the client: see there.
+const classes = () =>
+  class extends sdk.Middleware.BaseMiddleware {
+    id = "stamp";
+    transformFunctionInput(given) {
+      const { event } = given.ctx;
+      return { ...given, ctx: { ...given.ctx, event: { ...event, data: { ...event.data, stamped: true } } } };
+    }
+    async wrapFunctionHandler({ next }) {
+      return `<${await next()}>`;
+    }
+    async wrapStepHandler({ next }) {
+      const output = await next();
+      return typeof output === "string" ? `<${output}>` : output;
+    }
+    transformSendEvent(given) {
+      return { ...given, events: given.events.map(through) };
+    }
+  };
+const hooks = () =>
+  new sdk.InngestMiddleware({
     name: "stamp",
     init: () => ({
       onFunctionRun: () => ({
-        transformInput: ({ ctx }) => ({ ctx: { event: { ...ctx.event, ...stamped(ctx.event) } } }),
+        transformInput: ({ ctx }) => ({ ctx: { event: { ...ctx.event, data: { ...ctx.event.data, stamped: true } } } }),
         transformOutput: ({ result }) =>
           typeof result.data === "string" ? { result: { ...result, data: `<${result.data}>` } } : undefined,
       }),
-      onSendEvent: () => ({
-        transformInput: ({ payloads }) => ({
-          payloads: payloads.map((event) => ({ ...event, data: { ...event.data, "sent through": "middleware" } })),
-        }),
-      }),
     }),
   });
-}
 
-// Hooks of 3.x that see sent events belong to the client, those of functions to the function or the client.
-const stamping = new sdk.Inngest({ id: APP, logger: quiet, middleware: [stamp()] });
-const options = { id: "middleware", retries: 2 };
-const stampedRun = async ({ event, runId, step }) => {
+serve("middleware", { middleware: [NEWER ? classes() : hooks()] }, async ({ event, runId, step }) => {
   const text = await step.run("inside", () => (event.data.stamped ? "inside" : "unstamped"));
   await step.sendEvent("tell", { name: `${APP}/stamped`, data: { by: runId } });
   return text;
-};
-functions.push(define(stamping, options, stampedRun));
+});
 
 serve("stamped", {}, async ({ event }) => {
   note(event.data.by, "stamped", "called", { through: event.data["sent through"] ?? "" });

@@ -2,13 +2,13 @@
 import { APP, note, pause, sdk, serve } from "./client.mjs";
 
 serve("wait_match", {}, async ({ step }) => {
-  const answer = await step.waitForEvent("answer", { event: `${APP}/answer`, match: "data.id", timeout: "60s" });
+  const answer = await step.waitForEvent("answer", { event: `${APP}/answer`, match: "data.id", timeout: "10m" });
   return answer ? { name: answer.name, data: answer.data, id: answer.id, ts: answer.ts } : {};
 });
 
 serve("wait_if", {}, async ({ step }) => {
   const wanted = "async.data.item == event.data.item && async.data.price >= event.data.floor";
-  const bid = await step.waitForEvent("bid", { event: `${APP}/bid`, if: wanted, timeout: "60s" });
+  const bid = await step.waitForEvent("bid", { event: `${APP}/bid`, if: wanted, timeout: "10m" });
   return bid.data.price;
 });
 
@@ -18,7 +18,7 @@ serve("wait_timeout", {}, async ({ step }) => {
 });
 
 serve("wait_signal", {}, async ({ event, step }) => {
-  const got = await step.waitForSignal("go", { signal: event.data.signal, timeout: "60s", onConflict: "fail" });
+  const got = await step.waitForSignal("go", { signal: event.data.signal, timeout: "10m", onConflict: "fail" });
   const none = await step.waitForSignal("never", { signal: `${event.data.signal}-never`, timeout: "1s" });
   return { got, none };
 });
@@ -80,7 +80,7 @@ serve("cancel_called", { cancelOn: [{ event: `${APP}/cancel_called.stop` }] }, a
 const soon = { event: `${APP}/cancel_timeout.stop`, timeout: "1s" };
 serve("cancel_timeout", { cancelOn: [soon] }, async ({ step }) => {
   await step.sleep("past the time-out", "2s");
-  await step.waitForEvent("go", { event: `${APP}/cancel_timeout.go`, timeout: "60s" });
+  await step.waitForEvent("go", { event: `${APP}/cancel_timeout.go`, timeout: "10m" });
   return "not cancelled";
 });
 
