@@ -57,7 +57,7 @@ def test_one_event_is_on_the_log_as_it_was_sent() -> None:
     assert header(appender, 0, "headrace-id") == event_id.encode()
 
 
-def test_data_that_an_app_does_not_want_is_refused_and_nothing_of_the_request_is_taken() -> None:
+def test_data_that_an_app_does_not_want_is_refused_with_the_ids_of_what_was_taken_before_it() -> None:
     def check(name: str, data: Any) -> None:
         if name == "order/created" and "orderId" not in data:
             raise BadRequest("event_data_invalid", "orderId is missing", why="it is required", do="send it")
@@ -67,9 +67,10 @@ def test_data_that_an_app_does_not_want_is_refused_and_nothing_of_the_request_is
     answer = post(appender, [fine, {"name": "order/created", "data": {"total": 1}}], check=check)
     assert (answer.status, answer.json()["code"]) == (400, "event_data_invalid")
     assert answer.json()["error"] == "event 2: orderId is missing"
-    assert appender.sent == []
+    assert answer.json()["ids"] == [(value or b"").decode() for out in appender.sent for _, value in out.headers or []]
+    assert len(appender.sent) == 1
     assert post(appender, [fine, {"name": "other"}], check=check).status == 200
-    assert len(appender.sent) == 2
+    assert len(appender.sent) == 3
 
 
 def test_an_array_is_answered_in_its_order() -> None:
@@ -200,7 +201,7 @@ def test_an_empty_request_is_tolerated(body: bytes) -> None:
         (b'{"name":"a","data":' + b'{"a":' * 100_000, "event_not_json"),
         (b'{"name":"a","data":{"\\ud800":1}}', "event_not_json"),
         (b'{"name":"a","data":{"f":1e999}}', "event_not_json"),
-        (b'[{"name":"a"},{"name":""}]', "event_name_invalid"),
+        (b'[{"name":""},{"name":"a"}]', "event_name_invalid"),
     ],
 )
 def test_a_bad_request_is_refused_whole_and_says_why(body: bytes, code: str) -> None:

@@ -4,5 +4,5 @@ In:    HTTP requests of strangers.
 Out:   records on the events topic, each checked, with its internal id in a header and placed by its key; an answer
        only once they are on Kafka.
 Rules: nothing is buffered beyond its limit; keys are compared in constant time; what cannot be taken is answered with
-       the reason, and then nothing of the request was taken.
+       the reason, and with the ids of what was taken before it.
 """

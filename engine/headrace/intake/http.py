@@ -16,7 +16,7 @@ from headrace.intake.access import Access
 from headrace.intake.answers import json_answer, refusal
 from headrace.intake.body import read_body
 from headrace.intake.event_ids import ENTROPY_BYTES, SEED_HEADER, Seed, parse_seed
-from headrace.intake.incoming import Check, Incoming, read_events, split_body
+from headrace.intake.incoming import BadEvent, Check, Incoming, read_events, split_body
 from headrace.intake.refusals import Refusals
 from headrace.records.events import HEADER_ID
 from headrace.records.ids import partition_of
@@ -68,6 +68,7 @@ class EventDoor:
 
     async def receive(self, request: Request) -> Response:
         """Answer `POST /e/{key}`."""
+        taken: list[str] = []
         try:
             self._check_key(request)
             body = await read_body(request, self._limits.body_bytes)
@@ -76,11 +77,12 @@ class EventDoor:
                 seed=parse_seed(request.headers.get(SEED_HEADER)),
                 key=_header_bytes(request, KEY_HEADER),
                 headers=_taken_over(request),
+                taken=taken,
             )
         except HeadraceError as error:
             if self._refusals is not None:
                 self._refusals.note(error.code, f"events were refused: {error.what}")
-            return refusal(error, ids=[])
+            return refusal(error, ids=taken)
         # The protocol answers an empty body with one empty id.
         return json_answer(200, {"ids": ids or ([""] if not body.strip() else []), "status": 200})
 
@@ -91,11 +93,13 @@ class EventDoor:
         seed: Seed | None = None,
         key: bytes | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
+        taken: list[str] | None = None,
     ) -> list[str]:
         """Take one event or an array of them; returns their internal ids once all are on Kafka.
 
-        Errors: BadRequest for events that break the rules (then none is taken), LogUnavailable if Kafka cannot be
-        reached in time (then some may be taken, and the same seed gives them the same ids again).
+        Errors: BadRequest for events that break the rules (those before the first such one are taken, and their ids
+        put into `taken`, as the protocol has it), LogUnavailable if Kafka cannot be reached in time (then some may be
+        taken, and the same seed gives them the same ids again).
         """
         if self._pending_bytes + len(body) > self._limits.pending_bytes:
             raise LogUnavailable(
@@ -107,10 +111,20 @@ class EventDoor:
         self._pending_bytes += len(body)
         try:
             own = Seed(self._clock.wall_ms(), self._random_bytes(ENTROPY_BYTES))
-            events = read_events(split_body(body), seed or own, repeatable=seed is not None, key=key, check=self._check)
+            parts = split_body(body)
+            refused: BadRequest | None = None
+            try:
+                events = read_events(parts, seed or own, repeatable=seed is not None, key=key, check=self._check)
+            except BadEvent as bad:
+                events, refused = bad.before, bad.error
             if events:
                 await self._append(events, headers)
-            return [event.id for event in events]
+            ids = [event.id for event in events]
+            if refused is not None:
+                if taken is not None:
+                    taken += ids
+                raise refused
+            return ids
         finally:
             self._pending_bytes -= len(body)
 

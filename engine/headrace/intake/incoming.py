@@ -57,12 +57,27 @@ def split_body(body: bytes) -> list[bytes]:
 def read_events(
     events: list[bytes], seed: Seed, *, repeatable: bool, key: bytes | None, check: Check | None = None
 ) -> list[Incoming]:
-    """Check all events of a request and give them their ids and keys; raises BadRequest for the first bad one.
+    """Check all events of a request and give them their ids and keys; raises BadEvent at the first bad one.
 
     `repeatable` says that the seed came from the sender, who may send the request again: an event without an id of its
     own then takes its internal one for it, so that the repeat is known as one. `key` is what the request asked for.
     """
-    return [_read(event, number, seed, repeatable, key, check) for number, event in enumerate(events, 1)]
+    read: list[Incoming] = []
+    for number, event in enumerate(events, 1):
+        try:
+            read.append(_read(event, number, seed, repeatable, key, check))
+        except BadRequest as error:
+            raise BadEvent(error, read) from None
+    return read
+
+
+class BadEvent(Exception):
+    """An event of a request breaks the rules; `before` are those that stood before it, all good."""
+
+    def __init__(self, error: BadRequest, before: list[Incoming]) -> None:
+        super().__init__(error.what)
+        self.error = error
+        self.before = before
 
 
 def _read(event: bytes, number: int, seed: Seed, repeatable: bool, key: bytes | None, check: Check | None) -> Incoming:

@@ -187,7 +187,7 @@ class StepOp(IntEnum):
     SEND_EVENT = 2  # the events' ids
     WAIT = 3  # {"index": which of the waits, "event": as expressions see it}; None on time-out
     INVOKE = 4  # what the invoked run returned; its failure else, with its `run_id`
-    SIGNAL = 5  # {"data": what was sent along}; None on time-out
+    SIGNAL = 5  # {"signal": its name, "data": what was sent along}; None on time-out
     STATE = 6  # of get: what is kept under the name, None if there is nothing
     GATEWAY = 7  # what a request came to that the engine made for an SDK's function
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Any
 
+import msgspec
+
 from headrace.errors import BadRequest
 from headrace.records.commands import InvokeAsked
 from headrace.records.history import Kind
@@ -53,7 +55,9 @@ def invoke_function(turn: Turn, asked: InvokeAsked) -> None:
         return
     definition = turn.definition(asked.function_id)
     if definition is None:
-        _fail(turn, asked, run, Failure("FunctionNotFound", _not_found(turn, asked.function_id), retriable=False))
+        more = msgspec.json.encode({"function_id": asked.function_id})
+        message = _not_found(turn, asked.function_id)
+        _fail(turn, asked, run, Failure("FunctionNotFound", message, retriable=False, more=more))
         return
     try:
         event = _event(turn, asked, run)

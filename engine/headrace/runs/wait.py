@@ -146,7 +146,7 @@ def take_wait_answer(turn: Turn, answer: WaitAnswer) -> None:
         note_matched(turn, answer.run_id, found.event)
         value: object = {"index": answer.index, "event": event_bindings(found.event)}
     elif answer.signal is not None:
-        value = {"data": msgspec.json.decode(answer.signal)}
+        value = {"signal": row.waits[answer.index].event, "data": msgspec.json.decode(answer.signal)}
     elif answer.failure is None:
         placed.open = False
         if any(other.open for other in row.registered):

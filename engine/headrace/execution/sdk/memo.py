@@ -52,6 +52,9 @@ def error_fields(failure: Failure) -> dict[str, Any]:
     name, message = failure.name or "Error", failure.message
     if name == "InvokeTimeout":
         name, message = "InngestInvokeTimeoutError", "Timed out waiting for invoked function to complete"
+    elif name == "FunctionNotFound":
+        function_id = msgspec.json.decode(_DECODE_OBJECT(failure.more)["function_id"])
+        return {"name": "Error", "message": f"could not find function with ID: {function_id}"}
     fields: dict[str, Any] = {"name": name, "message": message}
     if failure.stack:
         fields["stack"] = failure.stack
