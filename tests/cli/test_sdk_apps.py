@@ -121,3 +121,30 @@ def test_in_production_keys_are_checked_and_private_addresses_allowed_by_name_al
             nothing.value.close()
             assert nothing.value.code == 404
             assert signing not in served.printed
+
+
+def test_any_node_takes_a_registration_for_all(tmp_path: Path) -> None:
+    with Served(tmp_path, "dev", "--no-discovery") as kafka:
+        broker = kafka.until_printed(r"Kafka\s+(127\.0\.0\.1:\d+)")[1]
+        kafka.until_ready()
+        start = ("start", "--kafka", broker, "--prefix", "two", "--partitions", "2")
+        with (
+            Served(tmp_path, *start, "--data-dir", "one", HEADRACE_ALLOW_PRIVATE_APPS="1") as one,
+            Served(tmp_path, *start, "--data-dir", "two", HEADRACE_ALLOW_PRIVATE_APPS="1") as two,
+            pretended_app(free_port(), one.url) as app,
+        ):
+            one.until_ready()
+            two.until_ready()
+            assert app.register() == 200
+            two.wait(synced(two, functions=["shop-charge"]), "the other node to know the app")
+            app.server = two.url
+            assert app.register() == 200
+            assert [answer["modified"] for answer in app.answers] == [True, False]
+            app.functions = {}
+            assert app.register() == 200
+            one.wait(synced(one, functions=[]), "the first node to know of the change")
+            app.functions = {"charge": "cart/paid"}
+            assert app.register() == 200
+            one.wait(synced(one, functions=["shop-charge"]), "its functions to be back")
+            for number in range(4):
+                one.run_of(one.send("cart/paid", n=number), status="Completed")
