@@ -154,9 +154,15 @@ class RunOrders:
                 f"the run {run_id} has ended already: {found.row.status}",
                 status=409,
                 why="only a run that lives can be cancelled",
+                do="leave it; status=Scheduled,Running lists those that live",
             )
         if self._cancel is None:
-            raise BadRequest("cancel_unavailable", "this server only shows what happened", status=501)
+            raise BadRequest(
+                "cancel_unavailable",
+                "this server only shows what happened",
+                status=501,
+                do="ask a node of the cluster",
+            )
         await self._cancel(run_id, "cancelled through the API")
         return Response(status_code=204)
 
