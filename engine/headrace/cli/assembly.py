@@ -141,23 +141,8 @@ def assemble(
     topics, clock = Topics(settings.prefix), SystemClock()
     in_process = Settings(output_bytes_max=settings.limits.step_output_bytes)
     execution = InProcess(functions, loop, clock, evict_always=settings.evict_always, settings=in_process)
-    http = HttpClient(
-        None if settings.allow_private else lambda host, found: check_target(_url_of(host), found, allow_private=False)
-    )
-    caller = HttpCaller(http, clock, settings.signing_key)
-    endpoints = EndpointCaller(caller.ask, clock, settings.signing_key)
-    callers: dict[str, AppCaller] = {"http": caller, "https": caller}
-    callers.update({"endpoint+http": endpoints, "endpoint+https": endpoints})
     lookup = _Lookup()
-    sdk = SdkExecution(
-        loop,
-        clock,
-        lookup.definition,
-        callers,
-        partial(perform_gateway, ask=caller.ask),
-        told,
-        checkpoints=settings.checkpoints,
-    )
+    http, callers, endpoints, sdk = _reach_apps(settings, loop, clock, lookup, told)
     commits = KafkaAppender(settings.kafka, loop, name="kafka-commits")
     outbox = KafkaAppender(settings.kafka, loop, limits=_OUTBOX, name="kafka-outbox")
     # Kafka checks rights on groups by their name, also for readers that join none.
@@ -216,6 +201,26 @@ def assemble(
         clock,
         topics,
     )
+
+
+def _reach_apps(
+    settings: NodeSettings,
+    loop: asyncio.AbstractEventLoop,
+    clock: SystemClock,
+    lookup: _Lookup,
+    told: Callable[[str, str], None],
+) -> tuple[HttpClient, dict[str, AppCaller], EndpointCaller, SdkExecution]:
+    """Make what calls apps of SDKs."""
+    http = HttpClient(
+        None if settings.allow_private else lambda host, found: check_target(_url_of(host), found, allow_private=False)
+    )
+    caller = HttpCaller(http, clock, settings.signing_key)
+    endpoints = EndpointCaller(caller.ask, clock, settings.signing_key)
+    callers: dict[str, AppCaller] = {"http": caller, "https": caller}
+    callers.update({"endpoint+http": endpoints, "endpoint+https": endpoints})
+    perform = partial(perform_gateway, ask=caller.ask)
+    sdk = SdkExecution(loop, clock, lookup.definition, callers, perform, told, checkpoints=settings.checkpoints)
+    return http, callers, endpoints, sdk
 
 
 class _Lookup:
