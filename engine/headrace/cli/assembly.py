@@ -164,11 +164,8 @@ def assemble(
         ByKind(execution, sdk),
         partitions,
     )
-    membership = HeardMembership(
-        KafkaMembership(
-            settings.kafka, loop, group=settings.prefix, instance_id=settings.instance_id, topic=topics.commands
-        )
-    )
+    names = {"group": settings.prefix, "instance_id": settings.instance_id, "topic": topics.commands}
+    membership = HeardMembership(KafkaMembership(settings.kafka, loop, **names))
     means = Means(
         membership,
         stores,
