@@ -40,7 +40,12 @@ def unpack_value(packed: bytes) -> Any:
 def json_text(packed: bytes | None, chars_max: int = 64 << 10) -> str:
     """Write a recorded value as JSON for people; of a large one, the start."""
     try:
-        text = "null" if packed is None else msgspec.json.encode(unpack_value(packed)).decode()
+        if packed is None:
+            text = "null"
+        elif packed[:1] == b"j":
+            text = packed[1:].decode()
+        else:
+            text = msgspec.json.encode(unpack_value(packed)).decode()
     except (msgspec.MsgspecError, TypeError, ValueError):
         return "null"
     if len(text) <= chars_max:

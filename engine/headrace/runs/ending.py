@@ -100,17 +100,20 @@ def _tell(turn: Turn, run_id: str, run: Run, status: str, output: bytes | None, 
     for name in names:
         event_id = derive_ulid(turn.now_ms, b"%s\0%s" % (run_id.encode(), name.encode()))
         key = run.events[0].key
-        turn.publish(event_id, _body(name, data, turn.now_ms), key, event_id.encode() if key is None else key)
+        # How a run failed is told once, under its own id.
+        event = {"name": name, "data": data, "ts": turn.now_ms, **({} if name == FINISHED else {"id": run_id})}
+        turn.publish(event_id, _body(event), key, event_id.encode() if key is None else key)
 
 
-def _body(name: str, data: dict[str, Any], now_ms: int) -> bytes:
+def _body(event: dict[str, Any]) -> bytes:
     """Write a lifecycle event; what makes it too large for the topic is left out, the most dispensable first."""
-    body = msgspec.json.encode({"name": name, "data": data, "ts": now_ms})
+    data = event["data"]
+    body = msgspec.json.encode(event)
     for dispensable in ("events", "result", "event"):
         if len(body) <= INTERNAL_EVENT_BYTES_MAX:
             break
         data = {key: value for key, value in data.items() if key != dispensable}
-        body = msgspec.json.encode({"name": name, "data": data, "ts": now_ms})
+        body = msgspec.json.encode({**event, "data": data})
     return body
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _PENDING = int(StepState.PENDING)
 _MADE = (StepOp.RUN, StepOp.GATEWAY)
 _IDLE_MAX = 3
+OUTPUT_CHARACTERS_MAX = 4 << 20  # of a run's result in the history; a longer one is shortened there
 _VERSION_1 = 1
 
 
@@ -222,13 +223,20 @@ class AppRun:
         self.owned.owner.submit(command)
 
     def report_step(
-        self, name: bytes, op: StepOp, attempt: int, started_ms: int, output: bytes | None, failure: Failure | None
+        self,
+        name: bytes,
+        op: StepOp,
+        attempt: int,
+        started_ms: int,
+        output: bytes | None,
+        failure: Failure | None,
+        mark: bytes = b"j",
     ) -> None:
-        """Report an attempt of a step that has ended; `output` is JSON."""
+        """Report an attempt of a step that has ended; `output` is JSON, `mark` how it is recorded."""
         row = self.memo.get(name)
         if row is not None and (row.state != _PENDING or row.due_ms):
             return  # it has ended, or is tried again at its own time
-        packed = None if output is None else b"j" + output
+        packed = None if output is None else mark + output
         text = json_text(packed) if packed is not None else ""
         started_ms = started_ms or self.owned.owner.time_ms()
         retries = self.definition.retries
@@ -237,7 +245,8 @@ class AppRun:
     def end(self, output: bytes) -> None:
         """Report what the function returned, JSON."""
         packed = b"j" + output
-        self._set_result(RunReport(self.run_id, self.attempt, packed, None, json_text(packed)))
+        # In full: what a run came to is read by programs, from the history and what is made of it.
+        self._set_result(RunReport(self.run_id, self.attempt, packed, None, json_text(packed, OUTPUT_CHARACTERS_MAX)))
 
     def fail(self, failure: Failure) -> None:
         """Report that the function has failed."""

@@ -100,8 +100,9 @@ class Calls:
             run.request_id = request_id
             if run.home.checkpoints and not run.plan_only:
                 checkpointed = definition.id
-        ended = sum(row.state != StepState.PENDING for row in run.memo.values())
-        job_id = f"{run_id}-{step_id}-{ended}"  # the same for all attempts of one thing
+        job_id = f"{run_id}-{step_id}"  # the same for all attempts of one thing
+        if step == WHOLE:
+            job_id += f"-{sum(row.state != StepState.PENDING for row in run.memo.values())}"
         if self._events is None:
             self._events = [event_json(event) for event in run.run.events]
         asked = Asked(

@@ -18,13 +18,14 @@ _ENCODE = msgspec.json.Encoder().encode
 _DECODE_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _EVENT_FIELDS = ("name", "data", "user", "id", "ts", "v")
 _NULL = b"null"
+AS_SENT = b"s"  # marks a result, JSON, that is the memo itself: that of the op "Step"
 
 
 def raw_json(packed: bytes | None) -> bytes:
     """Write a recorded value as JSON; what came from an SDK is given back as it came."""
     if packed is None:
         return _NULL
-    if packed[:1] == b"j":
+    if packed[:1] in (b"j", AS_SENT):
         return packed[1:]
     return _ENCODE(unpack_value(packed))
 
@@ -40,6 +41,8 @@ def memo(row: Step) -> bytes:
         return _NULL if found is None else _ENCODE(_waited(found["event"]))
     if row.op == StepOp.SIGNAL and unpack_value(row.output or b"m\xc0") is None:
         return _NULL
+    if row.output is not None and row.output[:1] == AS_SENT:
+        return row.output[1:]
     return b'{"data":%s}' % raw_json(row.output)
 
 

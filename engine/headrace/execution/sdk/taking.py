@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.execution.sdk.answer import OPS_MAX, Failed, Op, Ops, Returned, step_failure
+from headrace.execution.sdk.memo import AS_SENT
 from headrace.execution.sdk.names import hash_of, name_of
 from headrace.execution.sdk.ops import KINDS, LAZY, Kind, races, told_first
 from headrace.execution.sdk.wishes import Refused
@@ -54,7 +55,7 @@ def take_checkpoint(run: AppRun, ops: list[Op]) -> list[asyncio.Future[None]]:
             run.quiet.add(name)
             if name not in run.asked:
                 _note_metadata(run, op, name)
-                run.report_step(name, StepOp.RUN, run.attempt_of(name), started_ms, bytes(op.data), None)
+                run.report_step(name, StepOp.RUN, run.attempt_of(name), started_ms, bytes(op.data), None, _mark(op))
         futures.append(future)
     return futures
 
@@ -107,7 +108,7 @@ def _take_op(run: AppRun, op: Op, kind: Kind, name: bytes, used: int, outcome: O
         if row is None or not is_waiting(row):
             run.calls.begin(name, attempt)
     elif kind is Kind.RUN:
-        run.report_step(name, StepOp.RUN, attempt, started_ms, bytes(op.data), None)
+        run.report_step(name, StepOp.RUN, attempt, started_ms, bytes(op.data), None, _mark(op))
     elif kind in (Kind.ERROR, Kind.FAILED):
         retriable = kind is Kind.ERROR and not outcome.no_retry and used < run.definition.retries
         failure = step_failure(op.error, retriable, outcome.retry_after_ms)
@@ -140,6 +141,11 @@ def _note_metadata(run: AppRun, op: Op, name: bytes) -> None:
         beside = ("run", "", 0, -1) if scope == "run" else ("step", step_id, occurrence, attempt)
         told = msgspec.json.encode(updates).decode()
         run.owned.owner.submit(NoteMetadata(note_id, run.run_id, told, *beside))
+
+
+def _mark(op: Op) -> bytes:
+    """Mark a result: that of the op "Step" is the memo itself, any other becomes the memo's data."""
+    return AS_SENT if op.op.lower() == "step" else b"j"
 
 
 def _name(op: Op) -> bytes:
