@@ -164,8 +164,9 @@ def assemble(
         ByKind(execution, sdk),
         partitions,
     )
-    names = {"group": settings.prefix, "instance_id": settings.instance_id, "topic": topics.commands}
-    membership = HeardMembership(KafkaMembership(settings.kafka, loop, **names))
+    name = settings.instance_id
+    member = KafkaMembership(settings.kafka, loop, group=settings.prefix, instance_id=name, topic=topics.commands)
+    membership = HeardMembership(member)
     means = Means(
         membership,
         stores,
