@@ -82,6 +82,15 @@ def test_6_3_trace_has_a_child_for_each_step(played: Played) -> None:
     assert shown["error"]["cause"] == {"name": "Error", "message": "deep"}
 
 
+@scripted(done({"text": "é" * 500_000}))
+def test_6_3_output_of_a_run_is_whole_however_long_it_is(played: Played) -> None:
+    run_id = played.end()["run_id"]
+    run = graph(played, TRACE, id=run_id)["run"]
+    assert json.loads(run["output"]) == {"text": "é" * 500_000}
+    assert json.loads(output(played, run["trace"]["outputID"])["data"]) == {"text": "é" * 500_000}
+    assert ask(f"{played.url}/v1/runs/{run_id}")["data"]["output"] == {"text": "é" * 500_000}
+
+
 @scripted(failed("no", name="CardError"), retries=0)
 def test_6_3_output_of_a_failed_run_is_its_error(played: Played) -> None:
     run = graph(played, TRACE, id=played.end()["run_id"])["run"]
