@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute
@@ -17,7 +19,9 @@ from headrace.console.connect_api import ConnectApi
 from headrace.console.connect_tokens import ConnectTokens
 from headrace.errors import NotReady
 from headrace.execution.connect.gateway import ConnectGateway
+from headrace.execution.connect.messages import Reply
 from headrace.execution.connect.settings import FRAME_BYTES_MAX, PATH, PROTOCOL
+from headrace.execution.connect.wire import Malformed, decode, encode
 from headrace.intake.access import KeyRing
 from headrace.intake.registrations import Registrations
 
@@ -34,13 +38,26 @@ class ConnectSide:
         # All nodes take each other's tokens where they share a signing key; without one they last as long as this node.
         signing = [key for key in (plan.keys.signing, plan.keys.signing_fallback) if key] or [secrets.token_hex(32)]
         tokens = ConnectTokens(KeyRing(signing), parts.clock)
-        self._gateway = ConnectGateway(registrations.take, tokens.admit, parts.clock)
+        self._gateway = ConnectGateway(registrations.take, tokens.admit, parts.clock, pass_on=self._pass_on)
         self._gateway.on_ready(parts.sdk.app_is_back)
+        self._peers = peers
+        self._passing: set[asyncio.Task[None]] = set()
         peers.serve_workers(self._gateway, self._gateway.ready_apps)
+        peers.on_reply = self._take_passed
         bound = _take_port(plan)
         self._listener = WebSocketListener(bound, PATH, PROTOCOL, FRAME_BYTES_MAX, self._gateway.attend)
         address = plan.variables.get(ADDRESS_VARIABLE, "").strip()
         self._api = ConnectApi(self._gateway, tokens, parts.clock, port=int(bound.getsockname()[1]), address=address)
+
+    def _pass_on(self, reply: Reply) -> None:
+        if not self._peers.alone:
+            passing = asyncio.create_task(self._peers.pass_reply(encode(reply)), name="reply-passed-on")
+            self._passing.add(passing)
+            passing.add_done_callback(self._passing.discard)
+
+    def _take_passed(self, body: bytes) -> None:
+        with suppress(Malformed):
+            self._gateway.take_passed(decode(Reply, body))
 
     def routes(self) -> list[BaseRoute]:
         """List the routes."""

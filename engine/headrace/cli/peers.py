@@ -79,6 +79,7 @@ class Peers:
         self._said: NodeAdvert | None = None
         self._telling: asyncio.Task[None] | None = None
         self.on_passed: Callable[[bytes], None] | None = None  # takes what other nodes pass on to all
+        self.on_reply: Callable[[bytes], object] | None = None  # takes answers of workers that came to another node
 
     def serve_workers(self, workers: AppCaller, ready_apps: Callable[[], Iterable[str]]) -> None:
         """Have apps called through the workers that are connected here."""
@@ -95,6 +96,7 @@ class Peers:
             Route("/checkpoint", self._answer_checkpoint, methods=["POST"]),
             Route("/call", self._answer_call, methods=["POST"]),
             Route("/passed", self._take_passed, methods=["POST"]),
+            Route("/reply", self._take_reply, methods=["POST"]),
         ]
         self._server = WebServer(Starlette(routes=routes), bound)
         await self._server.start()
@@ -174,6 +176,10 @@ class Peers:
         """Give something to all other nodes (their `on_passed`); one that cannot be reached in time goes without."""
         await asyncio.gather(*(self._ask(peer, "/passed", content, _PASS_S) for peer in self._others()))
 
+    async def pass_reply(self, reply: bytes) -> None:
+        """Give the answer of a worker to whichever node has called it: the worker may be connected here by now."""
+        await asyncio.gather(*(self._ask(peer, "/reply", reply, _PASS_S) for peer in self._others()))
+
     async def call(self, call: AppCall) -> Answer:
         """Call an app through the workers that are connected here, or to another node; see `AppCaller`."""
         others = [peer for peer in self._others() if call.app in peer.apps]
@@ -226,6 +232,12 @@ class Peers:
         if refused is None and self.on_passed is not None:
             self.on_passed(await read_body(request, RELAYED_BYTES_MAX))
         return refused or Response(status_code=204)
+
+    async def _take_reply(self, request: Request) -> Response:
+        refused = self._refused(request)
+        if refused is None and self.on_reply is not None:
+            self.on_reply(await read_body(request, 2 * ANSWER_BYTES_MAX))
+        return refused or Response()
 
     async def _answer_call(self, request: Request) -> Response:
         refused = self._refused(request)

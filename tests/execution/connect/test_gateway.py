@@ -203,7 +203,22 @@ def test_8_1_a_reply_that_is_flushed_counts_like_any_other() -> None:
         await until(lambda: not world.gateway.workers)
         world.gateway.take_reply(reply("request-1", b"7"))
         assert (await calling).body == b"7"
-        world.gateway.take_reply(reply("request-1", b"8"))  # once more, to nobody
+        assert world.strays == []
+        world.gateway.take_reply(reply("request-1", b"8"))  # once more, to nobody here
+        assert world.strays == [reply("request-1", b"8")]
+
+    play(story)
+
+
+def test_a_reply_that_came_to_another_node_goes_no_further() -> None:
+    async def story(world: World) -> None:
+        worker = await world.worker()
+        calling = begin(world.gateway.call(app_call()))
+        await given(worker)
+        world.gateway.take_passed(reply("request-1", b"7"))
+        assert (await calling).body == b"7"
+        world.gateway.take_passed(reply("request-2"))
+        assert world.strays == []
 
     play(story)
 

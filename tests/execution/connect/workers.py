@@ -178,9 +178,10 @@ class World:
         self.clock = Clock()
         self.registered: list[dict[str, Any]] = []
         self.refusal: Exception | None = None
+        self.strays: list[Reply] = []
         self.gateway = ConnectGateway(
             self._register, lambda told: told.auth_data.session_token == "good", self.clock, settings=settings,
-            pick=lambda n: 0,
+            pick=lambda n: 0, pass_on=self.strays.append,
         )  # fmt: skip
         self._attending: list[asyncio.Task[None]] = []
 

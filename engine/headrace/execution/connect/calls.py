@@ -123,13 +123,14 @@ class Calls:
         if held is not None:
             held.take()
 
-    def take_reply(self, reply: Reply) -> None:
-        """Take a worker's answer to a call, however it came; one to a call that is over is dropped."""
+    def take_reply(self, reply: Reply) -> bool:
+        """Take a worker's answer to a call, however it came; False if there is no such call here."""
         held = self._held.get(reply.request_id)
         if held is None:
-            logger.debug("an answer to a call that is over was dropped: %s", reply.request_id[:100])
-        elif not held.outcome.done():
+            return False
+        if not held.outcome.done():
             held.outcome.set_result(answer_of(reply))
+        return True
 
     def extend(self, instance_id: str, asked: ExtendLease) -> bytes:
         """Let a worker keep a call; the frame to answer with."""

@@ -60,7 +60,8 @@ class ConnectGateway:
     """The workers that are connected to this node, and the calls that they have.
 
     `register` takes the body of an app's registration and the platform that its worker runs on; what it refuses is told
-    to the worker. `admits` says whether the tokens of a worker let it in. `pick(n)` chooses a number below n.
+    to the worker. `admits` says whether the tokens of a worker let it in. `pass_on` is given
+    answers to calls that are not of this node: they may be another one's, or over. `pick(n)` chooses a number below n.
     """
 
     def __init__(
@@ -69,12 +70,14 @@ class ConnectGateway:
         admits: Callable[[WorkerConnect], bool],
         clock: Clock,
         *,
+        pass_on: Callable[[Reply], object] = lambda reply: None,
         settings: ConnectSettings | None = None,
         pick: Callable[[int], int] = random.randrange,
     ) -> None:
         self._register = register
         self._admits = admits
         self._clock = clock
+        self._pass_on = pass_on
         self._settings = settings or ConnectSettings()
         self._calls = Calls(clock, self._settings, pick, self._send, self._call_ended)
         self._sockets: dict[Session, Socket] = {}
@@ -94,7 +97,12 @@ class ConnectGateway:
         self._listeners.append(listener)
 
     def take_reply(self, reply: Reply) -> None:
-        """Take a worker's answer to a call that came by another way than its connection."""
+        """Take a worker's answer to a call, however it came; one to a call that is over changes nothing."""
+        if not self._calls.take_reply(reply):
+            self._pass_on(reply)
+
+    def take_passed(self, reply: Reply) -> None:
+        """Take an answer that came to another node; it goes no further."""
         self._calls.take_reply(reply)
 
     @property
@@ -177,7 +185,7 @@ class ConnectGateway:
                 case Taken():
                     self._calls.take(effect.request_id)
                 case Replied():
-                    self._calls.take_reply(effect.reply)
+                    self.take_reply(effect.reply)
                     self._send(session, frame(Kind.WORKER_REPLY_ACK, Named(effect.reply.request_id)))
                 case Extend():
                     self._send(session, self._calls.extend(session.hello.instance_id, effect.asked))
