@@ -260,7 +260,8 @@ def test_trace_says_what_steps_are_about(tmp_path: Path, history: History) -> No
 
 def test_output_of_a_wait_is_the_event_itself(tmp_path: Path, history: History) -> None:
     event = {"name": "order/paid", "data": {"n": 2}, "id": "p-1", "ts": 5}
-    run = begun(history).step("paid", NOW_MS - 9, NOW_MS - 8, {"index": 0, "event": event}, op="wait")
+    found = {"index": 0, "event": {**event, "of_the_engine": 1}}
+    run = begun(history).step("paid", NOW_MS - 9, NOW_MS - 8, found, op="wait")
     node = Node(tmp_path / "a.db", history)
     (step,) = trace_of(node, run)["childrenSpans"]
     assert as_json(output_of(node, step["outputID"])["data"]) == event

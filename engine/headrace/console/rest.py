@@ -50,6 +50,7 @@ from headrace.console.status import CancelRun, Status
 from headrace.console.steps import tell_run
 from headrace.console.whole_run import WholeRun, read_whole_run
 from headrace.console.why import Reason, explain_event
+from headrace.console.young_runs import find_soon
 from headrace.errors import BadRequest, HeadraceError
 from headrace.records.history import Lifecycle
 
@@ -138,8 +139,7 @@ class RestApi:
 
     async def cancel(self, run_id: str, reason: str) -> None:
         """Ask for a run to be cancelled. Errors: BadRequest for one that is unknown or has ended."""
-        now_ms = self._clock.wall_ms()
-        found, lag = await self._archive.ask(lambda archive: (find_run(archive, run_id), read_lag(archive, now_ms)))
+        found, lag = await find_soon(self._archive, run_id, self._clock.wall_ms())
         if found is None:
             raise unknown_run(run_id, lag)
         if found.row.status == "Cancelled":

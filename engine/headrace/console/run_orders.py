@@ -29,6 +29,7 @@ from headrace.console.orders import GiveOrder, read_json
 from headrace.console.rest import answered, unknown_run
 from headrace.console.run_queries import FoundRun, find_run
 from headrace.console.run_rows import ENDED
+from headrace.console.young_runs import find_soon
 from headrace.errors import BadRequest
 from headrace.intake.body import read_body
 from headrace.records.commands import NoteMetadata
@@ -144,8 +145,8 @@ class RunOrders:
 
     async def end(self, request: Request) -> Response:
         """Answer `DELETE /v0/runs/{id}`: 204 once the command is on Kafka, 404, or 409 for a run that has ended."""
-        run_id, now_ms = request.path_params["run_id"], self._clock.wall_ms()
-        found, lag = await self._archive.ask(lambda archive: (find_run(archive, run_id), read_lag(archive, now_ms)))
+        run_id = request.path_params["run_id"]
+        found, lag = await find_soon(self._archive, run_id, self._clock.wall_ms())
         if found is None:
             raise unknown_run(run_id, lag)
         if found.row.status in ENDED:

@@ -16,6 +16,8 @@ from headrace.console.run_queries import FoundRun, find_run, read_run_records
 from headrace.console.run_rows import ENDED, RunRow
 from headrace.console.steps import Mistake, StepTold, tell_run
 
+_EVENT_FIELDS = ("name", "data", "user", "id", "ts", "v")
+
 
 class OutputId(NamedTuple):
     """What an output is of: a run, one of its steps (by its id within the run), or one attempt of a step."""
@@ -95,7 +97,8 @@ def step_data(step: StepTold) -> str:
         except msgspec.MsgspecError:
             found = None
         if found and "event" in found and "index" in found:
-            return bytes(found["event"]).decode()
+            event = msgspec.json.decode(found["event"], type=dict[str, msgspec.Raw])
+            return msgspec.json.encode({name: event[name] for name in _EVENT_FIELDS if name in event}).decode()
     return step.output or "null"
 
 
