@@ -38,7 +38,12 @@ def test_5_an_app_and_the_engine_trust_each_other_by_their_key(
     app = Program(kind, f"signed-{kind}", url, tmp_path, "signed")
     arguments = ["start", "--kafka", kafka_bootstrap, "--prefix", f"sdk-{uuid.uuid4().hex[:8]}", "-u", app.url]
     keys = {"HEADRACE_SIGNING_KEY": OTHER_KEY, "HEADRACE_SIGNING_KEY_FALLBACK": KEY} if fallback else {}
-    engine_keys = {"HEADRACE_EVENT_KEYS": EVENT_KEY, "HEADRACE_SIGNING_KEY": KEY, **keys}
+    engine_keys = {
+        "HEADRACE_ALLOW_PRIVATE_APPS": "1",
+        "HEADRACE_EVENT_KEYS": EVENT_KEY,
+        "HEADRACE_SIGNING_KEY": KEY,
+        **keys,
+    }
     app_keys = {"INNGEST_SIGNING_KEY": OTHER_KEY, "INNGEST_SIGNING_KEY_FALLBACK": KEY} if fallback else {}
     with app, Served(tmp_path, *arguments, port=port, **engine_keys) as engine:
         app.start(
