@@ -251,6 +251,7 @@ def test_steps_side_by_side_are_made_one_by_one(node: EndpointWorld) -> None:
     asked = [headers.get("x-inngest-step-id") for _, _, headers, _ in node.asked]
     assert sorted(asked[:2]) == sorted([hash_text("a"), hash_text("b")])  # type: ignore[type-var]
     assert asked[2] is None
+    assert [headers.get("x-inngest-force-step-plan") for _, _, headers, _ in node.asked] == ["true", "true", None]
     assert {method for method, _, _, _ in node.asked} == {"GET"}
     assert {body for _, _, _, body in node.asked} == {b""}
 
