@@ -278,7 +278,9 @@ def test_on_loopback_no_key_is_needed_but_in_production_a_wrong_one_is_refused(p
         assert ask(app, "GET", "/v1/runs", headers={"authorization": "Bearer signkey-prod-11"}).status == status
         assert ask(app, "POST", "/e/event", body=EVENT).status == 200
         assert ask(app, "POST", "/e/NO_EVENT_KEY_SET", body=EVENT).status == status
-        assert ask(app, "POST", "/e/", body=EVENT).status == 200
+        assert ask(app, "POST", "/e/", body=EVENT).status == status
+        assert ask(app, "GET", "/v0/runs/some/batch").status == (401 if strict else 404)
+        assert ask(app, "GET", "/v0/runs/some/batch", headers={"authorization": "Bearer signkey-prod-00"}).status == 404
     app = app_of(path, access=Access(strict=True))
     assert ask(app, "GET", "/v1/runs", headers={"authorization": "Bearer any"}).status == 200
 

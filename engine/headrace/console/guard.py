@@ -27,6 +27,8 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _CORS_PATHS = ("/e/", "/invoke/", "/dev", "/v1/realtime/connect", "/v1/realtime/sse", "/v1/http/")
 # Where apps of SDKs come: their keys are signing keys.
 _SDK_PATHS = ("/fn/", "/dev", "/v0/", "/v1/checkpoint", "/v1/checkpoint/", "/v1/realtime/", "/v1/http/", "/v1/connect/")
+# Of these, what an app asks in its own name.
+_APP_PATHS = ("/fn/", "/v0/runs/", "/v0/connect/", "/v1/checkpoint", "/v1/checkpoint/")
 # Answered without an API key: health for balancers, what has keys of its own, and what a login page is made of.
 _KEYLESS_PATHS = ("/health", "/ready", "/e", "/e/", "/login", "/static/")
 
@@ -132,7 +134,9 @@ class Guard:
         path = _path(request.scope)
         if _begins(path, self._keyless):
             return None
-        if not access.bearer_needed(request.headers):
+        # A node that knows its apps' keys has every app show one, from wherever it calls.
+        of_an_app = access.strict and bool(access.signing_keys) and _begins(path, _APP_PATHS)
+        if not of_an_app and not access.bearer_needed(request.headers):
             return None
         if access.bearer_holds(request.headers.get("authorization", "")):
             return None

@@ -77,8 +77,8 @@ def bearer_forms(signing_keys: Iterable[str]) -> list[str]:
 class Access:
     """The keys of a node. `keys_required` is set for a node that listens beyond loopback.
 
-    `strict`: on loopback too, where none is needed, one that is shown has to be right. Dev servers are not: apps in dev
-    mode show keys that they have made up.
+    `strict`: on loopback too, events need an event key where there are any, what apps of SDKs ask needs their signing
+    key, and a key that is shown has to be right. Dev servers are not: apps in dev mode show keys that they have made up.
     """
 
     keys_required: bool = False
@@ -96,9 +96,9 @@ class Access:
         passed_on = any(name in headers for name in ("forwarded", "via", "x-forwarded-for", "x-real-ip"))
         return self.keys_required or passed_on or not is_loopback(host_name(headers.get("host", "")))
 
-    def event_key_needed(self, headers: Mapping[str, str], key: str) -> bool:
-        """Tell whether the event key that a request shows, or does not, has to be right."""
-        return self.key_needed(headers) or (self.strict and bool(key) and bool(self.event_keys))
+    def event_key_needed(self, headers: Mapping[str, str]) -> bool:
+        """Tell whether a request to send events has to show an event key."""
+        return self.key_needed(headers) or (self.strict and bool(self.event_keys))
 
     def bearer_needed(self, headers: Mapping[str, str]) -> bool:
         """Tell whether the Authorization header of a request, or that there is none, has to be right."""

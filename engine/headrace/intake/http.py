@@ -130,7 +130,7 @@ class EventDoor:
 
     def _check_key(self, request: Request) -> None:
         key = request.path_params.get("key", "")
-        if not self._access.event_key_needed(request.headers, key):
+        if not self._access.event_key_needed(request.headers):
             return
         if not self._access.event_keys:
             raise BadRequest(
