@@ -18,7 +18,7 @@ from headrace.console.guard import Guard, GuardSettings
 from headrace.console.realtime import Realtime
 from headrace.console.realtime_bus import BusLimits, LocalBus
 from headrace.console.realtime_streams import StreamTimes
-from headrace.console.realtime_tokens import RealtimeTokens
+from headrace.console.realtime_tokens import ISSUER, RealtimeTokens
 from headrace.console.sessions import Sessions
 from headrace.console.web_tokens import TokenKeys
 from headrace.intake.access import Access
@@ -33,7 +33,8 @@ class World:
     def __init__(self, access: Access, limits: BusLimits | None, times: StreamTimes | None) -> None:
         clock = SystemClock()
         self.bus = LocalBus(limits)
-        self.tokens = RealtimeTokens(TokenKeys([b"secret"]), clock)
+        self.keys = TokenKeys([b"secret"])
+        self.tokens = RealtimeTokens(self.keys, clock)
         self.realtime = Realtime(self.bus, self.tokens, access, clock, times)
         guard = GuardSettings(access, keyless_paths=("/v1/realtime/",))
         self.app = Starlette(
@@ -59,6 +60,11 @@ class World:
         jwt = msgspec.json.decode(body)["jwt"]
         assert isinstance(jwt, str)
         return jwt
+
+    def publisher(self, expiry_s: int = 60) -> str:
+        """Make a publisher's token."""
+        now_s = SystemClock().wall_ms() // 1000
+        return self.keys.sign({"iss": ISSUER, "iat": now_s, "exp": now_s + expiry_s, "publish": True})
 
     @contextlib.asynccontextmanager
     async def socket(self, token: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:

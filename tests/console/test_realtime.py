@@ -422,9 +422,9 @@ def test_there_are_only_so_many_subscribers_and_topics() -> None:
 )
 def test_publishing_takes_a_key_or_a_publishers_token(where: str) -> None:
     async def play(world: World) -> None:
-        publisher = world.tokens.for_publisher()
+        publisher = world.publisher()
         listener = world.tokens.for_subscriber([])
-        old = world.tokens.for_publisher(expiry_s=-1)
+        old = world.publisher(expiry_s=-1)
         hashed = bearer_forms(["signkey-prod-0a0b"])
         statuses = {
             key: (await world.post(where, b"{}", key=key))[0]
@@ -461,7 +461,7 @@ def test_a_key_that_is_shown_has_to_be_right_except_in_dev() -> None:
 
 def test_making_tokens_takes_a_key() -> None:
     async def play(world: World) -> None:
-        for key in ("", "wrong", world.tokens.for_publisher(), world.tokens.for_subscriber([])):
+        for key in ("", "wrong", world.publisher(), world.tokens.for_subscriber([])):
             assert (await world.post("/v1/realtime/token", TOPICS, key=key))[0] == 401
         for key in ("api-1", *bearer_forms(["signkey-prod-0a0b"])):
             status, body = await world.post("/v1/realtime/token", TOPICS, key=key)

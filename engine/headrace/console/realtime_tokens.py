@@ -24,7 +24,7 @@ class Grant(NamedTuple):
 
 
 class RealtimeTokens:
-    """Makes and reads the tokens of subscribers and of publishers."""
+    """Makes the tokens of subscribers, and reads those and the ones of publishers, which whoever has the keys makes."""
 
     def __init__(self, keys: TokenKeys, clock: Clock) -> None:
         self._keys = keys
@@ -32,15 +32,21 @@ class RealtimeTokens:
 
     def for_subscriber(self, topics: Iterable[Topic], expiry_s: int = EXPIRY_S) -> str:
         """Make the token of somebody who may hear these topics."""
-        told = [
-            {"kind": topic.kind, "env_id": ENVIRONMENT, "channel": topic.channel, "name": topic.name}
-            for topic in topics
-        ]
-        return self._sign({"env": ENVIRONMENT, "topics": told, "publish": False}, expiry_s)
-
-    def for_publisher(self, expiry_s: int = EXPIRY_S) -> str:
-        """Make the token of somebody who may publish."""
-        return self._sign({"env": ENVIRONMENT, "topics": None, "publish": True}, expiry_s)
+        now_ms = self._clock.wall_ms()
+        claims = {
+            "iss": ISSUER,
+            "sub": ACCOUNT,
+            "iat": now_ms // 1000,
+            "exp": now_ms // 1000 + expiry_s,
+            "jti": derive_ulid(now_ms, uuid.uuid4().bytes),
+            "env": ENVIRONMENT,
+            "topics": [
+                {"kind": topic.kind, "env_id": ENVIRONMENT, "channel": topic.channel, "name": topic.name}
+                for topic in topics
+            ],
+            "publish": False,
+        }
+        return self._keys.sign(claims)
 
     def read(self, token: str) -> Grant | None:
         """Tell what a token allows; None for one that is not valid now."""
@@ -51,19 +57,6 @@ class RealtimeTokens:
             return None
         topics = read_topics(claims.get("topics") or [])
         return None if topics is None else Grant(tuple(topics), claims.get("publish") is True)
-
-    def _sign(self, claims: dict[str, Any], expiry_s: int) -> str:
-        now_ms = self._clock.wall_ms()
-        return self._keys.sign(
-            {
-                "iss": ISSUER,
-                "sub": ACCOUNT,
-                "iat": now_ms // 1000,
-                "exp": now_ms // 1000 + expiry_s,
-                "jti": derive_ulid(now_ms, uuid.uuid4().bytes),
-                **claims,
-            }
-        )
 
 
 def read_topics(told: Any) -> list[Topic] | None:

@@ -87,19 +87,6 @@ def is_secret_header(name: str) -> bool:
     return _SECRET_HEADER.search(name.lower()) is not None
 
 
-def shown_opts(op: str, opts: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the options as they may be shown and kept: without keys, secret headers and the URL's query."""
-    shown = {name: value for name, value in opts.items() if name != "auth_key"}
-    url, headers = opts.get("url"), opts.get("headers")
-    if isinstance(url, str):
-        shown["url"] = without_secrets(url)
-    if isinstance(headers, Mapping):
-        shown["headers"] = {name: HIDDEN if is_secret_header(str(name)) else value for name, value in headers.items()}
-    if op.lower() == AI_OP:
-        shown.setdefault("type", "step.ai.infer")
-    return shown
-
-
 def _read_ai(url: str, opts: Mapping[str, Any]) -> GatewayRequest:
     key = opts.get("auth_key") or ""
     if not isinstance(key, str):
