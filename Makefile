@@ -12,12 +12,15 @@ STAMP := .venv/.installed
 # Processes for the tests that need no broker: one a core, but not more than eight (each imports the whole engine).
 JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$cores -gt 8 ] && cores=8; echo $$cores)
 # Processes for the tests on a real Kafka: each has a broker of its own, and most of the time waits for it.
-BROKERS ?= 2
+BROKERS ?= 3
 # How many simulated worlds to run, and the seed of the first. A fresh seed unless one is given.
 N ?= 20
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 export STAY
+# Compiled code is kept, whatever the environment says: the tests start hundreds of processes, each of which would take
+# most of a second more.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup demo example test test-all check fix simulate bench clean
 

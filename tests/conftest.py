@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +16,22 @@ from headrace.adapters.embedded_kafka import EmbeddedKafka
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
 
+# As in a node (`cli/serving.py`): thousands of tests and their worlds are not to be looked through again and again.
+gc.set_threshold(50_000, 20, 100)
+
 _KAFKA_TESTS = Path(__file__).with_name("kafka")
+_LONGEST = Path(__file__).with_name("simulation") / "test_seeds.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the broker, so that `-m "not kafka"` leaves out all of it and nothing else."""
+    """Mark what needs the broker, so that `-m "not kafka"` leaves out all of it and nothing else.
+
+    What takes longest comes first: processes that share the tests out end together if what is left at last is short.
+    """
     for item in items:
         if _KAFKA_TESTS in item.path.parents or "kafka_broker" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
+    items.sort(key=lambda item: item.path != _LONGEST)
 
 
 @pytest.fixture(scope="session")

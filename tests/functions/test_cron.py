@@ -203,6 +203,10 @@ def test_clocks_that_are_put_forward_and_back(line: str, zone: str, after: str, 
     assert [found[5:] for found in fires(line, zone, after, len(expected))] == expected
 
 
+def offset_at(zone: str, start_ms: int, day: int) -> timedelta | None:
+    return datetime.fromtimestamp(start_ms // 1000 + day * 86_400, ZoneInfo(zone)).utcoffset()
+
+
 @pytest.mark.parametrize(
     "zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "America/Santiago"]
 )
@@ -211,7 +215,12 @@ def test_a_year_of_fires_is_in_order_and_the_same_from_wherever_one_asks(zone: s
     start = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1000)
     year = list(takewhile(lambda ms: ms < start + 366 * 86_400_000, parse_cron(line, zone).after(start)))
     assert year == sorted(set(year))
-    for earlier, later in pairwise(year):
+    # Every one of them where the clocks are about to change or have just done so, and some of all the others.
+    changes = [day for day in range(366) if offset_at(zone, start, day) != offset_at(zone, start, day + 1)]
+    near = {day + more for day in changes for more in (-1, 0, 1, 2)}
+    asked = [pair for n, pair in enumerate(pairwise(year)) if n % 20 == 0 or (pair[0] - start) // 86_400_000 in near]
+    assert len(changes) >= 2
+    for earlier, later in asked:
         assert next_fires(line, zone, earlier, 1) == [later]
         assert next_fires(line, zone, later - 1, 1) == [later]
     if line in ("30 2 * * *", "15 1 * * *", "59 23 * * *"):

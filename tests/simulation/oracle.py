@@ -6,6 +6,7 @@ taken apart as plain msgpack; the layout is that of `records/changelog.py` and `
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -141,14 +142,18 @@ class Oracle:
     def state_at(self, position: int, known: tuple[int, dict[bytes, bytes]] | None = None) -> dict[bytes, bytes]:
         """Replay the commits up to a position, from scratch or from the state at an earlier one."""
         start, state = (0, {}) if known is None or known[0] > position else (known[0], dict(known[1]))
-        for commit in self.commits:
-            if start < commit.position <= position:
-                for key, raw in commit.rows:
-                    if raw is None:
-                        state.pop(key, None)
-                    else:
-                        state[key] = raw
+        first = bisect_right(self.commits, start, key=_position)
+        for commit in self.commits[first : bisect_right(self.commits, position, key=_position)]:
+            for key, raw in commit.rows:
+                if raw is None:
+                    state.pop(key, None)
+                else:
+                    state[key] = raw
         return state
+
+
+def _position(commit: Commit) -> int:
+    return commit.position
 
 
 def parse(value: bytes) -> Any:
