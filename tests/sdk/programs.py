@@ -144,7 +144,7 @@ class Program:
     def _command(self) -> list[str]:
         if self.kind != "python":
             return [str(node()), f"{self.entry}.mjs"]
-        if self.entry == "connected":
+        if self.entry.startswith("connected"):
             return [sys.executable, f"{self.entry}.py"]
         serving = ["--host", "127.0.0.1", "--port", str(self.port), "--log-level", "warning"]
         return [sys.executable, "-m", "uvicorn", f"{self.entry}:app", *serving]
