@@ -82,7 +82,8 @@ def test_8_4_every_node_reaches_a_worker_that_is_connected_to_one(kafka_bootstra
             lambda: f"a connection\n{app.printed[-2000:]}",
         )
         rest = SignedEngine(url)
-        ids = rest.send(*[{"name": f"{name}/parts", "data": {"n": n}} for n in range(16)])
+        events: list[dict[str, object]] = [{"name": f"{name}/parts", "data": {"n": n}} for n in range(16)]
+        ids = rest.send(*events)
         runs = [rest.end_of(event_id) for event_id in ids]
         assert [run["output"] for run in runs] == [["a", "b"]] * 16
         owners = {row["partition"]: row["owner"] for row in ask(f"{url}/v1/partitions")["data"]}
