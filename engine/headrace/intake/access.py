@@ -78,7 +78,7 @@ class Access:
     """The keys of a node. `keys_required` is set for a node that listens beyond loopback.
 
     `strict`: on loopback too, events need an event key where there are any, what apps of SDKs ask needs their signing
-    key, and a key that is shown has to be right. Dev servers are not: apps in dev mode show keys that they have made up.
+    key, and a key that is shown has to be right. Dev servers are not: apps there show keys that they have made up.
     """
 
     keys_required: bool = False
