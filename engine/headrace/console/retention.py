@@ -121,7 +121,9 @@ class Retention:
             deleted += self._archive.execute(f"DELETE FROM {table} WHERE {column} < ?", (before_ms,)).rowcount
         # Of runs that never were, or that went before it came.
         deleted += self._archive.execute(
-            "DELETE FROM run_metadata WHERE at_ms < ? AND run_id NOT IN (SELECT run_id FROM runs)", (before_ms,)
+            "DELETE FROM run_metadata WHERE at_ms < ?"
+            " AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.run_id = run_metadata.run_id)",
+            (before_ms,),
         ).rowcount
         return deleted + self._delete_verdicts(now_ms)
 
