@@ -9,7 +9,7 @@ from pathlib import Path
 from examples.sdk_stage import Program, SdkStage
 
 STAGE = SdkStage
-SHORT: Mapping[str, str] = {"PARCEL_WITHIN_S": "3", "COOLING_OFF_S": "1"}
+SHORT: Mapping[str, str] = {"PARCEL_WITHIN_S": "10", "COOLING_OFF_S": "1"}
 FOLDER = Path(__file__).parent
 
 

@@ -12,7 +12,7 @@ from examples.npm import installed, node
 from examples.sdk_stage import Program, SdkStage
 
 STAGE = SdkStage
-SHORT: Mapping[str, str] = {"PARCEL_WITHIN": "3s", "COOLING_OFF": "1s"}
+SHORT: Mapping[str, str] = {"PARCEL_WITHIN": "10s", "COOLING_OFF": "1s"}
 FOLDER = Path(__file__).parent
 
 

@@ -41,7 +41,7 @@ export const fulfilOrder = shop.createFunction(
     const quickest = await group.parallel(() =>
       Promise.race([
         step.run("courier", () => "courier"),
-        step.sleep("nobody has time", "1m").then(() => "by foot"),
+        step.sleep("nobody has time", "1s").then(() => "by foot"),
       ]),
     );
 
