@@ -60,6 +60,7 @@ KINDS = (
     "trim",
     "snapshot_loaded",
     "command_forwarded",
+    "command_handed",
     # what those who wait come upon, see work_waits.py
     "wait_event",
     "wait_late",

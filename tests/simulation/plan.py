@@ -73,7 +73,7 @@ def draw_plan(seed: int) -> Plan:
         events=draw.choice([5, 15, 30, 45]),
         blows=blows,
         faults=_draw_faults(draw),
-        limits=_draw_limits(draw),
+        limits=replace(_draw_limits(draw), short_way=Random(f"way {seed}").random() < 0.6),
         settings=Settings(live_max=draw.choice([2, 5, 1000]), blocked_ms=0),
         evict_always=draw.random() < 0.25,
         unflushed_max=draw.choice([0, 3, 20]),

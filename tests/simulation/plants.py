@@ -17,6 +17,7 @@ from headrace.records.changelog import Claim
 from headrace.records.commands import ENVELOPE
 from headrace.records.events import HEADER_SOURCE
 from headrace.worker.apply import Inputs
+from headrace.worker.arrivals import Arrivals
 from headrace.worker.commits import Commits
 from headrace.worker.follow import Follower
 from headrace.worker.honour import Honour
@@ -324,6 +325,22 @@ def _(patches: Patches) -> None:
         return bool(before(self, partition, b"%b:%b:%d" % (sender, seq, NONE_BEFORE if last is None else last)))
 
     before = patches.set(Inputs, "_is_new", is_new)
+
+
+@plant(
+    "what a neighbour was handed counts as applied", blows={"crash": 3, "stranger_gap": 4}, limits={"short_way": True}
+)
+def _(patches: Patches) -> None:
+    def take(self: Arrivals, source: int, batch: Any, report: Any) -> None:
+        self._loop.call_soon(report, None)
+        before(self, source, batch, lambda failed: None)
+
+    before = patches.set(Arrivals, "take", take)
+
+
+@plant("what a neighbour was handed overtakes what is in the log", blows={"rebalance": 4}, limits={"short_way": True})
+def _(patches: Patches) -> None:
+    patches.set(Arrivals, "_is_next", lambda self, source, envelope: True)
 
 
 # --- snapshots ------------------------------------------------------------------------------------------------------

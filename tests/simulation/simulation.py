@@ -127,6 +127,7 @@ class Simulation:
             self._restore_afresh()
             self.struck["snapshot_loaded"] += self.stores.snapshots_loaded
             self.struck["command_forwarded"] += self.commands.forwarded
+            self.struck["command_handed"] += self.commands.handed
             return Outcome(
                 self.plan.seed, self.struck, self.trace.digest(), len(self.runs.lives), self.world.loop.time()
             )

@@ -16,6 +16,7 @@ from tests.simulation.workload_waits import idle_ticker
 
 PATH = "async.data.k"
 SLOW = Faults(delay_ms=(1.0, 10.0))
+OVER_THE_LOG = Limits(short_way=False)  # where commands are held up on their way
 
 
 def work_of(world: Scene) -> WaitsWork:
@@ -150,7 +151,7 @@ def test_a_cancellation_that_is_there_before_its_run_keeps_it_from_beginning() -
 
 
 def test_a_cancellation_that_overtakes_a_start_on_its_way_reaches_it_and_the_parent_hears() -> None:
-    with scene(partitions=4, work="waits") as world:
+    with scene(partitions=4, work="waits", limits=OVER_THE_LOG) as world:
         story = Story(world)
         world.node("n0")
         commands = world.world.topics.commands
@@ -190,7 +191,7 @@ def test_of_a_match_and_a_time_out_that_are_both_on_their_way_the_first_one_coun
 
 
 def test_a_time_out_that_is_decided_while_the_match_of_another_wait_travels_changes_nothing() -> None:
-    with scene(partitions=2, work="waits") as world:
+    with scene(partitions=2, work="waits", limits=OVER_THE_LOG) as world:
         story = Story(world)
         world.node("n0")
         here, there = value_decided_at(0, 2), value_decided_at(1, 2)
@@ -209,7 +210,7 @@ def test_a_time_out_that_is_decided_while_the_match_of_another_wait_travels_chan
 
 
 def test_an_answer_that_comes_when_another_one_has_won_changes_nothing() -> None:
-    with scene(partitions=2, work="waits") as world:
+    with scene(partitions=2, work="waits", limits=OVER_THE_LOG) as world:
         story = Story(world)
         world.node("n0")
         k = next(k for k in range(100) if decided(k) == (0, 1))

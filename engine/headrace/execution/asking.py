@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +18,7 @@ from headrace.functions.event import Event, event_json, plain_value, sent_events
 from headrace.functions.mistakes import nearest
 from headrace.functions.retries import read_attempts
 from headrace.functions.waits import Wait, Waited, read_signal, read_since, read_wait, read_waits
+from headrace.records import commands
 from headrace.records.commands import AnyCommand, EventsAsked, InvokeAsked, SignalAsked, SleepAsked, WaitAsked
 
 if TYPE_CHECKING:
@@ -51,7 +53,16 @@ def events_command(live: LiveRun, events: AnEvent | Sequence[AnEvent]) -> Ask:
 
 def wait_command(event: str, match: str | None, if_: str | None, timeout: Duration | None, since: str | None) -> Ask:
     """Check a wait for one event; give what asks for it."""
-    return _wait_ask([read_wait(Wait(event, match, if_))], timeout, since)
+    plain = (
+        isinstance(event, str) and (match is None or isinstance(match, str)) and (if_ is None or isinstance(if_, str))
+    )
+    wait = _read_known(event, match, if_) if plain else read_wait(Wait(event, match, if_))
+    return _wait_ask([wait], timeout, since)
+
+
+@lru_cache(maxsize=1024)  # a function's code asks for the same waits in every run, and again when it is replayed
+def _read_known(event: str, match: str | None, if_: str | None) -> commands.Wait:
+    return read_wait(Wait(event, match, if_))
 
 
 def wait_any_command(

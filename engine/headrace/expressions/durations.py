@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from headrace.errors import BadDeclaration
@@ -57,6 +58,7 @@ def parse_duration_ms(value: str | int | float | timedelta, *, option: str = "du
     return _checked(math.floor(min(value, 1e15) * 1_000 + 0.5), value, option)
 
 
+@lru_cache(maxsize=1024)  # code writes the same few again and again
 def _parse_text(text: str, option: str) -> int:
     written = text.strip()
     billionths = 0  # of a millisecond: exact, so that "0.1s" ten times is one second

@@ -9,18 +9,18 @@ from typing import Any
 
 from headrace.adapters.seams import Record
 from headrace.admission import Plan, first_starts, forget_event_ids, make_home, plan_of
-from headrace.errors import BadRecord, HeadraceError, StateCorrupted
+from headrace.errors import BadRecord, StateCorrupted
 from headrace.functions.settings import LIMITS, PAUSE
 from headrace.records.broadcasts import split_broadcast_key
-from headrace.records.commands import ENVELOPE, AnyCommand, BackFilled, Broadcast, FilledBack, Gathered
-from headrace.records.dead import dead_headers
-from headrace.records.events import HEADER_SOURCE, KEY_BYTES_MAX, EventFields, read_event
+from headrace.records.commands import ENVELOPE, AnyCommand, BackFilled, Broadcast, Envelope, FilledBack, Gathered
+from headrace.records.events import HEADER_SOURCE, EventFields, read_event
 from headrace.records.ids import entropy, partition_of, position_entropy, ulid_tail, ulid_time
 from headrace.records.rows import KnownEvent, Start, Timer, TimerKind, timer_key
 from headrace.records.waits import Found
 from headrace.routing import SHAPE_KIND, Forwarding, Routes
 from headrace.runs import new_start, start_run, wake_run, wake_step
 from headrace.worker.back_fill_rows import plan_back_fill, take_filled
+from headrace.worker.burying import bury
 from headrace.worker.dispatch import BROADCASTS, COMMANDS, TIMERS
 from headrace.worker.event_records import header_of, known_event
 from headrace.worker.honour import VERSIONS_RESERVED
@@ -32,6 +32,10 @@ _UNKNOWN: Any = object()
 _NO_PLAN = Plan(())
 _Batch = tuple[str, Plan]  # a function and its plan, whose first stage gathers
 _DEFINING = ("", LIMITS, PAUSE)  # the kinds of broadcasts that say how a function's events are routed and admitted
+
+
+def _sender_key(source: int) -> bytes:
+    return b"c" + source.to_bytes(4, "big")
 
 
 class Inputs:
@@ -134,20 +138,27 @@ class Inputs:
         except StateCorrupted as error:
             if record.value and record.value[0] in VERSIONS_RESERVED:
                 raise  # a newer node's: to bury it would be to lose it, so the partition waits for the upgrade
-            self._bury(record, error)
+            bury(self._turn, record, error, self._dead_value_bytes)
             return
+        self.envelope(envelope)
+
+    def envelope(self, envelope: Envelope) -> None:
+        """Apply what another partition sent, if it comes when it is due; or what the console asks, as it comes."""
         if envelope.source >= 0:
-            key = b"c" + envelope.source.to_bytes(4, "big")
-            last = self._turn.state.last_applied.get(key)
-            last = NONE_BEFORE if last is None else last
+            last = self.last_seq(envelope.source)
             if envelope.seq <= last:
                 self._counters.repeats += 1
                 return
             if envelope.prev != last:
                 self._counters.gaps += 1  # the sender goes back and sends the missing one and everything after it again
                 return
-            self._turn.state.last_applied.put(key, envelope.seq)
+            self._turn.state.last_applied.put(_sender_key(envelope.source), envelope.seq)
         self.command(envelope.command)
+
+    def last_seq(self, source: int) -> int:
+        """Tell the seq of the last command from a partition that is applied."""
+        last = self._turn.state.last_applied.get(_sender_key(source))
+        return NONE_BEFORE if last is None else last
 
     def event_record(self, record: Record) -> None:
         """Apply a record of the events topic."""
@@ -159,7 +170,7 @@ class Inputs:
                 return
             fields = read_event(record.value, record.key, internal=internal)
         except BadRecord as error:
-            self._bury(record, error)
+            bury(self._turn, record, error, self._dead_value_bytes)
             return
         self._take_event(record, fields)
 
@@ -182,7 +193,7 @@ class Inputs:
             try:
                 fields = read_event(value, key)
             except BadRecord as error:
-                self._bury(record, error)
+                bury(self._turn, record, error, self._dead_value_bytes)
                 continue
             name = fields.name
             into = batches.get(name, _UNKNOWN)
@@ -385,16 +396,3 @@ class Inputs:
             TIMERS[row.kind](turn, row, due_ms)
         if turn.local:
             self._apply_local()
-
-    def _bury(self, record: Record, error: HeadraceError) -> None:
-        self._counters.dead_letters += 1
-        headers: list[tuple[str, bytes]] = dead_headers(error, record.topic, record.partition, record.offset)
-        value = record.value
-        if value is not None and len(value) > self._dead_value_bytes:
-            headers.append(("headrace-truncated", str(len(value)).encode()))
-            value = value[: self._dead_value_bytes]
-        key = record.key
-        if key is not None and len(key) > KEY_BYTES_MAX:
-            headers.append(("headrace-key-truncated", str(len(key)).encode()))
-            key = key[:KEY_BYTES_MAX]
-        self._turn.dead(key, value, headers)

@@ -15,6 +15,7 @@ from headrace.adapters.seams import Appender
 from headrace.errors import StateCorrupted
 from headrace.records.changelog import LOG_RECORD, Bookmark, Chunk, RowChange
 from headrace.worker.honour import Honour
+from headrace.worker.neighbours import Handed
 from headrace.worker.turn import Effect, OutboxRow
 
 _ROW_OVERHEAD = 12
@@ -24,7 +25,17 @@ _RECORD_BYTES_MAX = 16_500_000  # a little below `max.message.bytes` of the topi
 class Commit:
     """One commit in flight."""
 
-    __slots__ = ("commands_upto", "crc", "effects", "last_k", "rows", "sends", "snapshot_begin", "snapshot_upto")
+    __slots__ = (
+        "commands_upto",
+        "crc",
+        "effects",
+        "handed",
+        "last_k",
+        "rows",
+        "sends",
+        "snapshot_begin",
+        "snapshot_upto",
+    )
 
     def __init__(
         self,
@@ -34,6 +45,7 @@ class Commit:
         snapshot_upto: int,
         snapshot_begin: int,
         commands_upto: int,
+        handed: list[Handed] | None = None,
     ) -> None:
         self.rows = rows
         self.sends = sends
@@ -41,6 +53,7 @@ class Commit:
         self.snapshot_upto = snapshot_upto
         self.snapshot_begin = snapshot_begin
         self.commands_upto = commands_upto  # the position on the commands topic that stands in this commit
+        self.handed = handed  # what neighbours have sent and is safe with this commit
         self.last_k = 0
         self.crc = 0
 

@@ -70,4 +70,5 @@ class Limits:
     drain_ms: int = 2_000  # of executions, when a partition leaves in good order
     resend_ms: int = 200  # first wait before the outbox goes back; doubles up to 5 s
     dead_value_bytes: int = 1 << 20  # kept of a dead letter that is too large for a commit
+    short_way: bool = True  # commands between partitions of one node do not go over the log
     runs: RunLimits = DEFAULTS

@@ -18,6 +18,7 @@ from headrace.records.commands import AnyCommand, Broadcast, TakenUp
 from headrace.records.history import SEQ_BITS
 from headrace.records.rows import Positions, Run, Step
 from headrace.worker.apply import Inputs
+from headrace.worker.arrivals import Arrivals, way_out
 from headrace.worker.commits import Commit, Commits
 from headrace.worker.loading import load_run
 from headrace.worker.look_back import LookBacks
@@ -55,21 +56,23 @@ class Machine:
         self._limits = around.limits
         self._loop = around.loop
         self._execution = around.execution
-        changelog_id, events_id = topic_ids
-        self.turn = OpenTurn(partition, around.partitions, around.topics, overlay, self._wanted, around.counters)
+        self.turn = OpenTurn(
+            partition, around.partitions, around.topics, overlay, lambda name: self.inputs.wanted(name), around.counters
+        )
         self.turn.limits = around.limits.runs
-        self.inputs = Inputs(self.turn, events_id, around.limits.dead_value_bytes)
+        self.inputs = Inputs(self.turn, topic_ids[1], around.limits.dead_value_bytes)
         self.commits = Commits(
             around.commits,
             around.topics.changelog,
             partition,
-            changelog_id,
+            topic_ids[0],
             claim,
             around.limits.chunk_bytes,
             self._honoured,
             self._fenced,
         )
-        self.outbox = Outbox(around.outbox, around.loop, around.limits.resend_ms, tell=watcher.tell)
+        self._arrivals = Arrivals(around, partition, self.inputs, self._ask_pump)
+        self.outbox = Outbox(way_out(around, partition), around.loop, around.limits.resend_ms, tell=watcher.tell)
         self.positions = overlay.positions.get(POSITIONS_KEY) or Positions()
         self.sources = Sources(
             around.reader,
@@ -109,6 +112,7 @@ class Machine:
         self.inputs.load_shapes()
         self.outbox.push([(key, unpack_outbox_row(raw)) for key, raw in self.overlay.outbox.scan(b"")])
         self.sources.start(ends, events_partitions)
+        self._arrivals.open()
         self._start_found(deque(key.decode() for key, _ in self.overlay.runs.active.scan(b"")))
         self._hold_timers()
         self.look_backs.start()
@@ -135,6 +139,7 @@ class Machine:
         if not self.alive:
             return
         self.alive = False
+        self._arrivals.drop()
         self.commits.close()
         self.outbox.close()
         self._around.counters.changelog_bytes += self.commits.bytes
@@ -150,6 +155,7 @@ class Machine:
     def drain(self, done: Callable[[], None]) -> None:
         """End in good order: read nothing more, let executions finish and be committed, send what is due, then call."""
         self.sources.close()
+        self._arrivals.close()
         self._draining = True
         self._execution.drain(self, partial(self._executions_drained, done), self._limits.drain_ms)
 
@@ -195,9 +201,7 @@ class Machine:
         """The partition's time: the broker's as this node knows it, never going back."""
         return max(self.positions.now_ms, self._around.clock.monotonic_ms() + self._clock_offset_ms)
 
-    def time_ms(self) -> int:
-        """Tell execution the partition's time: what begins and what ends is told by one clock."""
-        return self.now_ms()
+    time_ms = now_ms  # for execution: what begins and what ends is told by one clock
 
     def pump(self) -> None:
         """Make a turn if there is anything to apply and room for another commit."""
@@ -216,7 +220,7 @@ class Machine:
             return
         now_ms = self.now_ms()
         due = self._timer_due(now_ms)
-        records = bool(self.sources.waiting)
+        records = bool(self.sources.waiting) or self._arrivals.due()
         if (records or due) and self._execution.full:
             records = due = False  # or turns without an input would be committed, one after the other
             self._look_for_room()
@@ -243,6 +247,8 @@ class Machine:
         while own and left:
             apply_command(own.popleft())
             left -= 1
+        if left and not self._execution.full:
+            left = self._arrivals.apply(left)
         if self.sources.waiting and left and not self._execution.full:
             self.sources.apply(left, self._limits.turn_bytes)
         if not self._timers_held and not self._draining:
@@ -254,15 +260,13 @@ class Machine:
         rows, sends, effects = turn.close()
         upto, begin = self._snapshot_done or (-1, -1)
         self._snapshot_done = None
-        self.commits.append(Commit(rows, sends, effects, upto, begin, positions.commands))
+        handed = self._arrivals.take_applied()
+        self.commits.append(Commit(rows, sends, effects, upto, begin, positions.commands, handed))
 
     def _timer_due(self, now_ms: int) -> bool:
-        if self._draining:
+        if self._draining or (self._timers_held and not self.sources.caught_up()):
             return False
-        if self._timers_held:
-            if not self.sources.caught_up():
-                return False
-            self._timers_held = False
+        self._timers_held = False
         due_ms = self.overlay.timers.next_due_ms()
         if due_ms is None:
             return False
@@ -331,6 +335,8 @@ class Machine:
         overlay.honour(commit.rows, bookmark)
         if commit.sends:
             self.outbox.push(commit.sends)
+        if commit.handed:
+            self._arrivals.honoured(commit.handed)
         execution = self._execution
         started: list[str] = []
         queued: list[str] = []
@@ -351,18 +357,17 @@ class Machine:
         if overlay.honoured_rows >= self._limits.flush_rows:
             overlay.flush()
         elif self._flush_timer is None:
-            self._flush_timer = self._loop.call_later(self._limits.flush_after_ms / 1000, self._flush)
+            self._flush_timer = self._loop.call_later(self._limits.flush_after_ms / 1000, self.flush)
         self._tidy_later()
         if commit.snapshot_upto >= 0:
             self._watcher.snapshot_honoured(commit.snapshot_upto, commit.snapshot_begin, commit.commands_upto)
         self._ask_pump()
 
-    def _flush(self) -> None:
-        self._flush_timer = None
-        self.flush()
-
     def flush(self) -> None:
         """Bring the store up to the last commit that counts; what goes wrong there ends the machine."""
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
         try:
             self.overlay.flush()
         except Exception as error:  # the disk is full, say
@@ -389,9 +394,6 @@ class Machine:
     def load(self, run_id: str) -> tuple[Run, dict[bytes, Step]] | None:
         """Read a live run and what is committed of its steps, by name."""
         return load_run(self.overlay, run_id, self._honoured_seq)
-
-    def _wanted(self, event_name: str) -> bool:
-        return self.inputs.wanted(event_name)
 
     def _fenced(self, reason: str) -> None:
         self.drop()

@@ -11,6 +11,7 @@ from headrace.records.commands import AnyCommand
 from headrace.records.rows import Run, Step
 from headrace.worker.counters import Counters
 from headrace.worker.layout import Limits, Topics
+from headrace.worker.neighbours import Neighbours
 
 
 class Owner(Protocol):
@@ -77,6 +78,7 @@ class Surroundings:
     execution: Execution
     log: Partitions
     counters: Counters = field(default_factory=Counters)
+    neighbours: Neighbours = field(default_factory=Neighbours)
 
 
 class Watcher(Protocol):

@@ -28,7 +28,7 @@ from headrace.worker.overlay import Overlay
 
 NONE_BEFORE = -1
 FILL = "fill"  # in the place of a run id: what is read is a back-fill
-_HISTORY_ROW_BYTES = 512 << 10
+_ROW_BYTES = 512 << 10
 
 START, RESOLVE, STOP, LOOK_BACK, QUEUED = 0, 1, 2, 3, 4
 # What is to be done with the run's code: (START, run id, b"", None) | (RESOLVE, run id, step, row) | (STOP, …);
@@ -36,12 +36,25 @@ START, RESOLVE, STOP, LOOK_BACK, QUEUED = 0, 1, 2, 3, 4
 Effect = tuple[int, str, bytes, Step | None]
 
 
+OutboxRecord = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]  # key, value, headers
+
+
 class OutboxRow(msgspec.Struct, array_like=True, gc=False):
     """What one row of the outbox sends to one partition of one topic, in order."""
 
     topic: str
     partition: int
-    records: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]]  # key, value, headers
+    records: list[OutboxRecord]
+
+
+class _Post:
+    """What goes to one partition of one topic, gathered while the turn lasts: a row costs more than a record."""
+
+    __slots__ = ("records", "size")
+
+    def __init__(self) -> None:
+        self.records: list[OutboxRecord] = []
+        self.size = 0
 
 
 _NO_HEADERS: list[tuple[str, bytes]] = []
@@ -86,8 +99,9 @@ class OpenTurn:
         self._pauses: set[str] | None = None
         self._lifecycle = LifecycleWriter(partition).encode
         self._seq = 0
-        self._history: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]] = []
-        self._history_bytes = 0
+        self._history = _Post()
+        self._posts: dict[tuple[str, int], _Post] = {}
+        self._chained: dict[bytes, int] = {}  # the last seq of each chain that this turn has gone on with
         self._sends: list[tuple[bytes, OutboxRow]] = []
 
     def open(self, now_ms: int, first_offset: int) -> None:
@@ -96,15 +110,21 @@ class OpenTurn:
         self.number = first_offset
         self._seq = first_offset << SEQ_BITS
         self.effects = []
-        self._history = []
-        self._history_bytes = 0
         self._sends = []
 
     def close(self) -> tuple[list[RowChange], list[tuple[bytes, OutboxRow]], list[Effect]]:
         """End it: the rows to commit, what the outbox shall send, and what shall happen with runs' code."""
         if self._queued:
             self._note_queued()
-        self._end_history_row()
+        if self._history.records:
+            self._end_row(self.topics.history, self.partition, self._history)
+        for (topic, target), post in self._posts.items():
+            if post.records:
+                self._end_row(topic, target, post)
+        self._posts = {}
+        for chain, seq in self._chained.items():
+            self.state.last_sent.put(chain, seq)
+        self._chained = {}
         outbox = self.state.outbox
         for key, row in self._sends:
             outbox.put_new(key, _PACK(row))
@@ -162,19 +182,28 @@ class OpenTurn:
         self._seq += 1
         self.counters.history[kind] += 1
         value = self._lifecycle(kind, self.now_ms, self._seq, run_id, function_id, more)
-        self._history.append((run_id.encode() or None, value, _NO_HEADERS))
-        self._history_bytes += len(value)
-        if self._history_bytes > _HISTORY_ROW_BYTES:
-            self._end_history_row()
+        post = self._history
+        post.records.append((run_id.encode() or None, value, _NO_HEADERS))
+        post.size += len(value)
+        if post.size > _ROW_BYTES:
+            self._end_row(self.topics.history, self.partition, post)
 
-    def _end_history_row(self) -> None:
-        if self._history:
-            self._send(OutboxRow(self.topics.history, self.partition, self._history))
-            self._history = []
-            self._history_bytes = 0
+    def _send(
+        self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
+    ) -> None:
+        post = self._posts.get((topic, partition))
+        if post is None:
+            post = self._posts[topic, partition] = _Post()
+        post.records.append((key, value, headers))
+        post.size += 0 if value is None else len(value)
+        if post.size > _ROW_BYTES:
+            self._end_row(topic, partition, post)
 
-    def _send(self, row: OutboxRow) -> None:
-        self._sends.append((self.next_order().to_bytes(8, "big"), row))
+    def _end_row(self, topic: str, partition: int, post: _Post) -> None:
+        # Rows of a target are sent in the order of their keys, so a later one has the greater number.
+        self._sends.append((self.next_order().to_bytes(8, "big"), OutboxRow(topic, partition, post.records)))
+        post.records = []
+        post.size = 0
 
     def execute(self, run_id: str) -> None:
         """Have the run's code started once this turn's commit is honoured."""
@@ -203,9 +232,10 @@ class OpenTurn:
     def _chain(self, letter: bytes, target: int) -> tuple[int, int]:
         # seq and prev of the next record to a target; prev stands in the state, so a new owner goes on with the chain.
         key = letter + target.to_bytes(4, "big")
-        prev = self.state.last_sent.get(key)
-        seq = self.next_order()
-        self.state.last_sent.put(key, seq)
+        prev = self._chained.get(key)
+        if prev is None:
+            prev = self.state.last_sent.get(key)
+        seq = self._chained[key] = self.next_order()
         return seq, NONE_BEFORE if prev is None else prev
 
     def publish(self, event_id: str, json: bytes, key: bytes | None, place: bytes) -> None:
@@ -216,11 +246,11 @@ class OpenTurn:
             (HEADER_ID, event_id.encode()),
             (HEADER_SOURCE, b"%d:%d:%d" % (self.partition, seq, prev)),
         ]
-        self._send(OutboxRow(self.topics.events, target, [(key, json, headers)]))
+        self._send(self.topics.events, target, key, json, headers)
 
     def broadcast(self, key: bytes, value: bytes | None) -> None:
         """Append a record to the functions topic, for every partition."""
-        self._send(OutboxRow(self.topics.functions, 0, [(key, value, [])]))
+        self._send(self.topics.functions, 0, key, value, _NO_HEADERS)
 
     def command(self, partition: int, command: Travelling) -> None:
         """Send a command to another partition, or apply it in this turn if it is this one."""
@@ -229,7 +259,7 @@ class OpenTurn:
             return
         seq, prev = self._chain(b"c", partition)
         value = ENVELOPE.encode(Envelope(self.partition, seq, prev, command))
-        self._send(OutboxRow(self.topics.commands, partition, [(None, value, [])]))
+        self._send(self.topics.commands, partition, None, value, _NO_HEADERS)
 
     def dead(
         self,
@@ -238,4 +268,4 @@ class OpenTurn:
         headers: Sequence[tuple[str, bytes]],
     ) -> None:
         """Put a record that nobody can use on the dead-letter topic, with its reason."""
-        self._send(OutboxRow(self.topics.dead, self.partition, [(key, value, list(headers))]))
+        self._send(self.topics.dead, self.partition, key, value, list(headers))
