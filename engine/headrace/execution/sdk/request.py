@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
 
 from headrace.execution.sdk.memo import ended_in_order, memos, stack_of
+from headrace.functions.sdk_config import function_uuid
 from headrace.records.rows import Step
 
 REQUEST_BYTES_MAX = 4 << 20  # beyond it the app fetches events and memos itself
-_FUNCTIONS = uuid.UUID("5c1d2d3e-8a0f-5b61-9d57-1b6f0c9c8a77")
 
 
 class Asked(NamedTuple):
@@ -29,12 +27,6 @@ class Asked(NamedTuple):
     job_id: str
     generation: int
     function_id: str  # "" where steps are not to be checkpointed
-
-
-@lru_cache(maxsize=4096)
-def function_uuid(function_id: str) -> str:
-    """Derive the UUID that stands for a function."""
-    return str(uuid.uuid5(_FUNCTIONS, function_id))
 
 
 def request_body(asked: Asked, events: Sequence[bytes], steps: Mapping[bytes, Step]) -> bytes:
