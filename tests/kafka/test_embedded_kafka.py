@@ -40,7 +40,7 @@ starter.start()
 starter.join()
 fork = os.fork()
 if fork:
-    print(kafka.pid, fork, flush=True)
+    print(kafka.pid, fork, kafka.bootstrap, flush=True)
 signal.pause()
 """
 
@@ -84,35 +84,34 @@ def gone(pid: int) -> bool:
         return True
 
 
-def test_a_restart_and_a_kill_keep_what_was_written(tmp_path: Path) -> None:
+def test_a_restart_and_a_kill_keep_what_was_written_and_the_port(tmp_path: Path) -> None:
+    """Each start takes seconds, so this tells all of one folder's story: a wish, a restart beside a thief, a kill."""
     folder = tmp_path / "new" / "kafka"
-    with EmbeddedKafka(folder) as kafka:
+    wished = free_port()
+    with EmbeddedKafka(folder, first_port=wished) as kafka:
         kafka.start()  # runs already: nothing happens
+        assert kafka.bootstrap == f"127.0.0.1:{wished}"
         create_topic(kafka.bootstrap, "kept")
         produce(kafka.bootstrap, "kept", b"before the stop")
-        address = kafka.bootstrap
     assert not kafka.running
     kafka = EmbeddedKafka(folder, first_port=free_port())
+    with socket.create_server(("127.0.0.1", wished)):
+        kafka.start()
     with kafka:
-        assert kafka.bootstrap == address, "the folder's port is kept over restarts of everything"
-        produce(kafka.bootstrap, "kept", b"before the kill")
+        address = kafka.bootstrap
+        assert address != f"127.0.0.1:{wished}", "a port that is taken is replaced"
+        produce(address, "kept", b"before the kill")
         kafka.kill()
         assert kafka.pid is None
-        address = kafka.bootstrap
         kafka.start()
         assert kafka.bootstrap == address, "clients know no other address"
         assert read(address, "kept", 2) == [b"before the stop", b"before the kill"]
 
 
-def test_a_new_folder_has_the_port_that_is_wished_for_and_a_taken_one_is_replaced(tmp_path: Path) -> None:
-    wished = free_port()
-    with EmbeddedKafka(tmp_path, first_port=wished) as kafka:
-        assert kafka.bootstrap == f"127.0.0.1:{wished}"
-    with socket.create_server(("127.0.0.1", wished)), EmbeddedKafka(tmp_path, first_port=wished) as kafka:
-        address = kafka.bootstrap
-        assert address != f"127.0.0.1:{wished}"
+def test_a_folder_keeps_its_port(tmp_path: Path) -> None:
     folder = BrokerFolder(tmp_path, wait_s=0)
-    assert f"127.0.0.1:{folder.kept_port()}" == address
+    (tmp_path / "port").write_text("40123")
+    assert folder.kept_port() == 40_123
     for nonsense in ("", "port", "0", "65536", "-1"):
         (tmp_path / "port").write_text(nonsense)
         assert folder.kept_port() is None
@@ -122,7 +121,8 @@ def test_a_new_folder_has_the_port_that_is_wished_for_and_a_taken_one_is_replace
 def test_it_dies_with_a_killed_parent_and_the_next_one_waits_for_that(tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", _PARENT, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
-    java, fork = map(int, parent.stdout.readline().split())
+    told = parent.stdout.readline().split()
+    java, fork, address = int(told[0]), int(told[1]), told[2]
     try:
         supervisor = psutil.Process(java).parent()
         assert supervisor is not None
@@ -135,8 +135,9 @@ def test_it_dies_with_a_killed_parent_and_the_next_one_waits_for_that(tmp_path: 
         with pytest.raises(NotReady, match=f"in use by Kafka \\(process {java}\\).*started by process {parent.pid}"):
             waiting.start()
         supervisor.resume()
-        with EmbeddedKafka(tmp_path) as kafka:
+        with EmbeddedKafka(tmp_path, first_port=free_port()) as kafka:
             assert gone(java)
+            assert kafka.bootstrap == address, "the folder's port is kept over restarts of everything"
             assert kafka.pid not in (None, java)
             if sys.platform.startswith("linux"):
                 assert_it_dies_with_its_supervisor(kafka)
