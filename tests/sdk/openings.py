@@ -46,7 +46,6 @@ def _limited() -> dict[str, Datas]:
     return {
         "batch": [{"n": n} for n in range(6)],
         "batch_timeout": [{"n": 1, "shop": "a"}, {"n": 2, "shop": "b"}, {"n": 3, "shop": "a"}],
-        "debounce": [{"user": "a", "n": 1}, {"user": "a", "n": 2}, {"user": "b", "n": 3}],
         "rate_limit": [{"user": "a"}, {"user": "a"}, {"user": "b"}],
         "throttle": [{} for _ in range(3)],
         "concurrency": [{"user": "a"}, {"user": "a"}, {"user": "b"}],
