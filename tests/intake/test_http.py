@@ -57,6 +57,17 @@ def test_one_event_is_on_the_log_as_it_was_sent() -> None:
     assert header(appender, 0, "headrace-id") == event_id.encode()
 
 
+def test_sessions_that_an_sdk_took_over_are_put_with_those_of_the_sender() -> None:
+    appender = TakingAppender()
+    meta = {"sessions": {"user": 7}, "propagated_sessions": {"user": "1", "org": "acme"}}
+    assert post(appender, {"name": "order/created", "meta": meta}).status == 200
+    value = appender.sent[0].value
+    assert value is not None
+    assert json.loads(value)["meta"] == {"sessions": {"user": "7", "org": "acme"}}
+    answer = post(appender, {"name": "order/created", "meta": {"sessions": {"user": True}}})
+    assert (answer.status, answer.json()["ids"]) == (400, [])
+
+
 def test_data_that_an_app_does_not_want_is_refused_with_the_ids_of_what_was_taken_before_it() -> None:
     def check(name: str, data: Any) -> None:
         if name == "order/created" and "orderId" not in data:

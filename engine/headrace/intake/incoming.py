@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.errors import BadRecord, BadRequest
 from headrace.intake.event_ids import Seed, seeded_id
+from headrace.records.event_sessions import with_sessions
 from headrace.records.events import EVENT_BYTES_MAX, EventFields, read_event
 
 EVENTS_MAX = 5_000  # of one request
@@ -93,6 +94,7 @@ def _read(event: bytes, number: int, seed: Seed, repeatable: bool, key: bytes | 
             event = _with_id(event, event_id)
         if _may_hold_routing(fields):
             event = _without_routing(event)
+        event = with_sessions(event)
         if len(event) > EVENT_BYTES_MAX:
             read_event(event)  # which says so
     except (BadRecord, BadRequest) as error:

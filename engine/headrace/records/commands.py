@@ -132,13 +132,17 @@ class Answer(Command, tag=13):
 
 
 class InvokeAsked(Command, tag=14):
-    """The code asked to run another function and wait for its result. `data` is JSON; timeout 0: no time-out."""
+    """The code asked to run another function and wait for its result.
+
+    `data` is JSON, `meta` too: that of the event; timeout 0: no time-out.
+    """
 
     run_id: str
     step: bytes
     function_id: str
     data: bytes
     timeout_ms: int
+    meta: bytes = b"null"
 
 
 class Wait(Row):

@@ -33,7 +33,7 @@ def correlation_id(run_id: str, step: bytes) -> str:
     return f"{run_id}.{step_hash(step)}"
 
 
-def invoked_event(event_id: str, data: bytes, route: dict[str, Any], now_ms: int) -> KnownEvent:
+def invoked_event(event_id: str, data: bytes, route: dict[str, Any], now_ms: int, meta: bytes = b"null") -> KnownEvent:
     """Make the event of an invoked run: the data given (a JSON object, or null), and where it comes from.
 
     Raises BadRequest for other data, and for data that is too large.
@@ -47,7 +47,10 @@ def invoked_event(event_id: str, data: bytes, route: dict[str, Any], now_ms: int
             why="it becomes the data of an event, which is a JSON object",
             do='wrap it, as in {"value": …}',
         ) from None
-    body = msgspec.json.encode({"name": INVOKED, "data": {**fields, "_inngest": route}})
+    event: dict[str, Any] = {"name": INVOKED, "data": {**fields, "_inngest": route}}
+    if meta != b"null":
+        event["meta"] = msgspec.Raw(meta)
+    body = msgspec.json.encode(event)
     if len(body) > EVENT_BYTES_MAX:
         raise BadRequest(
             "invoke_data_too_large",

@@ -84,7 +84,7 @@ def _event(turn: Turn, asked: InvokeAsked, run: Run) -> KnownEvent:
     if asked.timeout_ms:
         route["expire"] = turn.now_ms + asked.timeout_ms
     event_id = derive_ulid(turn.now_ms, b"%s\0%s\0invoked" % (asked.run_id.encode(), asked.step))
-    return invoked_event(event_id, asked.data, route, turn.now_ms)
+    return invoked_event(event_id, asked.data, route, turn.now_ms, asked.meta)
 
 
 def _plan(turn: Turn, asked: InvokeAsked, run: Run, child_run_id: str) -> None:

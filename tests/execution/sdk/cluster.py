@@ -69,10 +69,10 @@ class Cluster:
         self.world.start(name, {}, adjust=adjust)
         self.world.wait_ready()
 
-    def send(self, name: str, data: Mapping[str, Any] | None = None, key: bytes = b"k") -> None:
-        """Send an event."""
+    def send(self, name: str, data: Mapping[str, Any] | None = None, key: bytes = b"k", **more: Any) -> None:
+        """Send an event; `more` are further fields of it."""
         self._sent += 1
-        value = msgspec.json.encode({"name": name, "data": dict(data or {})})
+        value = msgspec.json.encode({"name": name, "data": dict(data or {}), **more})
         topic = self.world.topics.events
         partition = partition_of(key, self.world.partitions)
         appender = self.world.cluster.node(f"sender-{self._sent}").appender()

@@ -136,9 +136,11 @@ class StepTools:
         """Wait for an event; None when the time is over."""
         return self._wished("WaitForEvent", step_id, name=event, opts={"timeout": timeout, "if": if_})
 
-    def invoke(self, step_id: str, function_id: str, data: dict[str, Any], timeout: str | None = None) -> Any:
-        """Have a function run, and give what it returned."""
-        opts = {"function_id": function_id, "payload": {"data": data}, "timeout": timeout}
+    def invoke(
+        self, step_id: str, function_id: str, data: dict[str, Any], timeout: str | None = None, **more: Any
+    ) -> Any:
+        """Have a function run, and give what it returned; `more` are further fields of its event."""
+        opts = {"function_id": function_id, "payload": {"data": data, **more}, "timeout": timeout}
         return _told(self._wished("InvokeFunction", step_id, opts=opts))
 
     def signal(self, step_id: str, signal: str, timeout: str) -> Any:

@@ -226,6 +226,18 @@ def test_functions_invoke_each_other(clusters: list[Cluster]) -> None:
     assert next(run.output for run in runs if run.function_id == "app-f") == {"good": 40, "bad": "negative"}
 
 
+def test_sessions_go_along_with_events_and_with_those_of_invoked_runs(clusters: list[Cluster]) -> None:
+    def parent(event: Event, step: StepTools) -> Any:
+        meta = {"sessions": {"user": "u"}, "propagated_sessions": {**event["meta"]["sessions"], "user": "other"}}
+        return step.invoke("child", "app-child", {}, meta=meta)
+
+    app = PretendApp({"app-f": parent, "app-child": lambda event, step: event["meta"]})
+    cluster = started(clusters, app, definition("app-f", "go"), definition("app-child", "never"))
+    cluster.send("go", meta={"sessions": {"org": "acme"}})
+    runs = cluster.wait_ended(2)
+    assert [run.output for run in runs] == [{"sessions": {"user": "u", "org": "acme"}}] * 2
+
+
 def test_an_app_that_is_away_costs_no_attempt(clusters: list[Cluster]) -> None:
     app = PretendApp({"app-f": lambda event, step: step.run("a", lambda: 1)}, away="connection refused")
     cluster = started(clusters, app)

@@ -16,7 +16,7 @@ from headrace.records.values import unpack_value
 
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_EVENT_FIELDS = ("name", "data", "user", "id", "ts", "v")
+_EVENT_FIELDS = ("name", "data", "user", "id", "ts", "v", "meta")
 _NULL = b"null"
 AS_SENT = b"s"  # marks a result, JSON, that is the memo itself: that of the op "Step"
 
@@ -94,8 +94,9 @@ def event_json(event: KnownEvent) -> bytes:
         "id": event.given_id or event.id,
         "ts": event.ts_ms,
     }
-    if "v" in fields:
-        shown["v"] = fields["v"]
+    for name in ("v", "meta"):
+        if name in fields:
+            shown[name] = fields[name]
     return _ENCODE(shown)
 
 

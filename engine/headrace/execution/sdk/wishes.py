@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
-from headrace.errors import BadDeclaration
+from headrace.errors import BadDeclaration, BadRequest
 from headrace.execution.sdk.answer import Op
 from headrace.expressions import compile_expression, parse_duration_ms, parse_when_ms
 from headrace.records.commands import AnyCommand, InvokeAsked, SignalAsked, SleepAsked, Wait, WaitAsked
+from headrace.records.event_sessions import merged_meta
 
 DAY_MS = 86_400_000
 WAIT_MS_MAX = 366 * DAY_MS
@@ -83,7 +84,11 @@ def invoke_wish(op: Op, run_id: str, step: bytes, now_ms: int) -> AnyCommand:
     except msgspec.MsgspecError as error:
         raise Refused("InvalidInvoke", f"the options of an invoke cannot be read: {error}") from None
     timeout_ms = _timeout_ms({"timeout": timeout}, now_ms, INVOKE_TIMEOUT_MS)
-    return InvokeAsked(run_id, step, function_id, bytes(payload.get("data", b"null")), timeout_ms)
+    try:
+        meta = merged_meta(bytes(payload.get("meta", b"null")))
+    except BadRequest as error:
+        raise Refused("InvalidInvoke", f"the meta of an invoke cannot be read: {error.what}") from None
+    return InvokeAsked(run_id, step, function_id, bytes(payload.get("data", b"null")), timeout_ms, meta)
 
 
 def _timeout_ms(opts: dict[str, Any], now_ms: int, default_ms: int) -> int:
