@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -68,6 +69,7 @@ def app_uuid(name: str) -> str:
     return _uuid(b"headrace app\0", name)
 
 
+@lru_cache(maxsize=4096)
 def function_uuid(function_id: str) -> str:
     """Give the UUID by which the protocol's answers name a function."""
     return _uuid(b"headrace function\0", function_id)

@@ -63,6 +63,8 @@ class SdkExecution:
         self.tell = tell
         self.checkpoints = checkpoints  # whether apps may report steps in the middle of a call
         self.calls_begun = 0
+        self._id_prefix = uuid.uuid4().hex
+        self._ids = 0
         self._definition_of = definition_of
         self._callers = callers
         self._live_max = live_max
@@ -205,7 +207,8 @@ class SdkExecution:
 
     def new_id(self) -> str:
         """Make an id for a request."""
-        return uuid.uuid4().hex
+        self._ids += 1
+        return f"{self._id_prefix}-{self._ids}"
 
     def forget(self, live: AppRun) -> None:
         """Let go of a run; what is to be known of it stands in the state."""
