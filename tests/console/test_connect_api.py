@@ -53,7 +53,7 @@ class Node:
         self.clock = FixedClock()
         self.gateway = Gateway()
         self.tokens = ConnectTokens(KeyRing(["secret", "older"]), self.clock)
-        api = ConnectApi(self.gateway, self.tokens, self.clock, port=9001, address=address)
+        api = ConnectApi(self.gateway, self.tokens, self.clock, port=9001, address=address, connections_max=3)
         settings = GuardSettings(access) if access is not None else GuardSettings(dev=True)
         self.app = serve(path, routes=api.routes(), settings=settings)
 
@@ -113,6 +113,17 @@ def test_8_1_start_may_be_asked_with_nothing(node: Node) -> None:
 )
 def test_8_1_the_gateway_is_where_start_was_asked(node: Node, host: str, endpoint: str) -> None:
     assert decode(StartResponse, node.start(host=host).body).gateway_endpoint == endpoint
+
+
+def test_8_1_a_node_has_room_for_so_many_workers(node: Node) -> None:
+    for number in range(3):
+        assert node.start().status == 200
+        node.connect(f"{number}")
+    refused = node.start()
+    assert refused.status == 429
+    assert refused.json()["code"] == "connections_too_many"
+    node.gateway.workers.pop()
+    assert node.start().status == 200
 
 
 def test_the_gateway_may_be_elsewhere(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class ConnectSide:
         self._passing: set[asyncio.Task[None]] = set()
         peers.serve_workers(self._gateway, self._gateway.ready_apps)
         peers.on_reply = self._take_passed
-        bound = _take_port(plan)
+        bound = take_gateway_port(plan)
         self._listener = WebSocketListener(bound, PATH, PROTOCOL, FRAME_BYTES_MAX, self._gateway.attend)
         address = plan.variables.get(ADDRESS_VARIABLE, "").strip()
         self._api = ConnectApi(self._gateway, tokens, parts.clock, port=int(bound.getsockname()[1]), address=address)
@@ -77,8 +77,11 @@ class ConnectSide:
         await self._listener.stop()
 
 
-def _take_port(plan: Plan) -> socket.socket:
-    """Listen on the gateway's port; on any other one where it was not named and is taken: workers are told which."""
+def take_gateway_port(plan: Plan) -> socket.socket:
+    """Listen on the gateway's port, or any other one where it was not named and is taken; NotReady where it was named.
+
+    Workers are told which one it is.
+    """
     try:
         return take_port(plan.host, plan.gateway_port)
     except NotReady as error:

@@ -31,6 +31,7 @@ from headrace.records.ids import derive_ulid
 
 _GROUP = "gw-dev"
 _START_BYTES_MAX = 1 << 20
+CONNECTIONS_MAX = 10_000  # each has a socket, a task and a place in every look at the time
 # As the protocol numbers them; one that is closed is not listed.
 _STATUS = {Phase.CONNECTED: 0, Phase.READY: 1, Phase.PAUSED: 2}
 
@@ -51,12 +52,22 @@ class Gateway(Protocol):
 class ConnectApi:
     """The endpoints. `port` is the gateway's; `address` is where workers reach it, if not where they asked."""
 
-    def __init__(self, gateway: Gateway, tokens: ConnectTokens, clock: Clock, *, port: int, address: str = "") -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        tokens: ConnectTokens,
+        clock: Clock,
+        *,
+        port: int,
+        address: str = "",
+        connections_max: int = CONNECTIONS_MAX,
+    ) -> None:
         self._gateway = gateway
         self._tokens = tokens
         self._clock = clock
         self._port = port
         self._address = address
+        self._connections_max = connections_max
         self._gateway_id = self._new_id()
 
     def routes(self) -> list[Route]:
@@ -71,6 +82,14 @@ class ConnectApi:
     async def start(self, request: Request) -> Response:
         """Answer `POST /v0/connect/start`: where to connect, and with what."""
         _read(StartRequest, await read_body(request, _START_BYTES_MAX))
+        if len(self._gateway.workers) >= self._connections_max:
+            raise BadRequest(
+                "connections_too_many",
+                f"{self._connections_max} workers are connected to this node",
+                status=429,
+                why="each of them is a connection that is held open",
+                do="connect to another node, or let each worker take more calls at a time",
+            )
         connection_id = self._new_id()
         token = self._tokens.issue(connection_id)
         host = request.url.hostname or "127.0.0.1"
