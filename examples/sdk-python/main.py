@@ -16,7 +16,8 @@ import inngest
 import inngest.fast_api
 from inngest.experimental import ai
 
-PARCEL_WITHIN = datetime.timedelta(seconds=int(os.environ.get("PARCEL_WITHIN_S", "3600")))
+PARCEL_WITHIN = datetime.timedelta(hours=1)
+EXPRESS_WITHIN = datetime.timedelta(seconds=int(os.environ.get("EXPRESS_WITHIN_S", "60")))
 COOLING_OFF = datetime.timedelta(seconds=int(os.environ.get("COOLING_OFF_S", "30")))
 MODEL_URL = os.environ.get("MODEL_URL", "http://localhost:8000/model")
 
@@ -68,7 +69,10 @@ async def fulfil_order(ctx: inngest.Context) -> dict[str, object]:
     )
     await ctx.step.send_event("confirm", inngest.Event(name="shop/order.confirmed", data={"order": order}))
     parcel = await ctx.step.wait_for_event(
-        "parcel", event="shop/parcel.scanned", if_exp="event.data.order == async.data.order", timeout=PARCEL_WITHIN
+        "parcel",
+        event="shop/parcel.scanned",
+        if_exp="event.data.order == async.data.order",
+        timeout=EXPRESS_WITHIN if ctx.event.data.get("express") else PARCEL_WITHIN,
     )
     if parcel is None:
         refund = await ctx.step.invoke("refund", function=give_back, data={"order": order, "amount": paid})
@@ -101,10 +105,10 @@ async def give_back(ctx: inngest.Context) -> int:
 @shop.create_function(
     fn_id="count-confirmed",
     trigger=inngest.TriggerEvent(event="shop/order.confirmed"),
-    batch_events=inngest.Batch(max_size=100, timeout=datetime.timedelta(seconds=2)),
+    batch_events=inngest.Batch(max_size=4, timeout=datetime.timedelta(minutes=1)),
 )
 async def count_confirmed(ctx: inngest.Context) -> list[str]:
-    """Write the day's book, many orders at a time."""
+    """Write the book, a page of four orders at a time."""
     return sorted(str(event.data["order"]) for event in ctx.events)
 
 

@@ -12,7 +12,7 @@ from examples.npm import installed, node
 from examples.sdk_stage import Program, SdkStage
 
 STAGE = SdkStage
-SHORT: Mapping[str, str] = {"PARCEL_WITHIN": "10s", "COOLING_OFF": "1s"}
+SHORT: Mapping[str, str] = {"EXPRESS_WITHIN": "1s", "COOLING_OFF": "1s"}
 FOLDER = Path(__file__).parent
 
 
@@ -34,14 +34,16 @@ def programs(free_port: Callable[[], int]) -> list[Program]:
 
 
 def play(stage: SdkStage) -> None:
-    """Place five orders: a good one, a slow card, a stolen card, one without a parcel, one that is withdrawn."""
-    cards = {"good": "", "slow": "slow", "stolen": "stolen", "lost": "", "withdrawn": ""}
+    """Place five orders: a good one, a slow card, a stolen card, one that is withdrawn, one without a parcel."""
+    cards = {"good": "", "slow": "slow", "stolen": "stolen", "withdrawn": ""}
     for order, card in cards.items():
         stage.send("shop/order.placed", {"order": order, "card": card, "customer": order, "pieces": 2})
-    stage.await_runs("shop-fulfil-order", 4, phase="waiting")
+    stage.send("shop/order.placed", {"order": "good", "customer": "good"})  # a double click
+    stage.await_runs("shop-fulfil-order", 3, phase="waiting")
     stage.send("shop/order.withdrawn", {"order": "withdrawn"})
     for order in ("good", "slow"):
         stage.send("shop/parcel.scanned", {"order": order})
+    stage.send("shop/order.placed", {"order": "lost", "customer": "lost", "pieces": 2, "express": True})
     completed = {run["output"]["order"]: run["output"] for run in stage.await_runs("shop-fulfil-order", 3)}
     stage.check("the card that was slow paid in the end", completed["slow"]["paid"] == 80)
     stage.check("the quickest way won the race", completed["good"]["by"] == "courier")

@@ -3,7 +3,8 @@ import { Inngest, NonRetriableError, RetryAfterError, referenceFunction } from "
 
 export const shop = new Inngest({ id: "shop" });
 
-const PARCEL_WITHIN = process.env.PARCEL_WITHIN ?? "1h";
+const PARCEL_WITHIN = "1h";
+const EXPRESS_WITHIN = process.env.EXPRESS_WITHIN ?? "1m";
 const COOLING_OFF = process.env.COOLING_OFF ?? "30s";
 const MODEL_URL = process.env.MODEL_URL ?? "http://localhost:3001/model/";
 const RATES_URL = process.env.RATES_URL ?? "http://localhost:3001/rates";
@@ -22,7 +23,7 @@ export const fulfilOrder = shop.createFunction(
     idempotency: "event.data.order",
   },
   async ({ event, step, group, attempt }) => {
-    const { order, card, pieces = 1 } = event.data;
+    const { order, card, express, pieces = 1 } = event.data;
     const price = await step.run("load", () => 20 * pieces);
 
     const charge = () => {
@@ -49,7 +50,7 @@ export const fulfilOrder = shop.createFunction(
     const parcel = await step.waitForEvent("parcel", {
       event: "shop/parcel.scanned",
       match: "data.order",
-      timeout: PARCEL_WITHIN,
+      timeout: express ? EXPRESS_WITHIN : PARCEL_WITHIN,
     });
     if (!parcel) {
       const refunded = await step.invoke("refund", { function: giveBack, data: { amount: paid } });
@@ -81,7 +82,7 @@ export const countConfirmed = shop.createFunction(
   {
     id: "count-confirmed",
     triggers: [{ event: "shop/order.confirmed" }],
-    batchEvents: { maxSize: 100, timeout: "2s" },
+    batchEvents: { maxSize: 4, timeout: "1m" },
   },
   async ({ events }) => events.map((event) => event.data.order).sort(),
 );
