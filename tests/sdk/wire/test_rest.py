@@ -17,10 +17,10 @@ from tests.sdk.wire.scripts import done, scripted
 UNKNOWN = "01JAAAAAAAAAAAAAAAAAAAAAAA"
 
 
-def refused(url: str, method: str = "GET", body: bytes | None = None, **headers: str) -> tuple[int, dict[str, Any]]:
+def refused(url: str, method: str = "GET", body: bytes | None = None) -> tuple[int, dict[str, Any]]:
     """Ask for something that is refused; status and decoded answer."""
     with pytest.raises(HTTPError) as caught:
-        open_url(Request(url, body, {"content-type": "application/json", **headers}, method=method), timeout=10)
+        open_url(Request(url, body, {"content-type": "application/json"}, method=method), timeout=10)
     with caught.value as answer:
         return answer.code, json.loads(answer.read())
 
