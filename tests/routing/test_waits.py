@@ -422,7 +422,7 @@ def test_a_signal_goes_to_the_run_that_has_waited_longest() -> None:
     assert signal(cluster, "stop") == "nobody_waits"
     cluster.drain()
     assert signal(cluster, "go", "r2") == runs[0]
-    assert cluster.output(runs[0], "s") == {"data": {"ok": True}}
+    assert cluster.output(runs[0], "s") == {"signal": "go", "data": {"ok": True}}
     assert is_pending(cluster, runs[1], "s")
     cluster.advance(10_000)
     cluster.drain()

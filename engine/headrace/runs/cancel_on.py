@@ -35,7 +35,8 @@ def watch_for_cancel(turn: Turn, run_id: str, run: Run, cancel_on: list[CancelOn
     placed = [place_wait(run_id, wait, usable[index][1], stored) for index, wait in enumerate(waits)]
     from_ms = run.events[0].at_ms
     row = WaitRow(Purpose.CANCEL, waits, placed, from_ms, 0, turn.now_ms)
-    held = turn.now_ms - from_ms >= HELD_MS
+    # A batch always: what it gathered after the event that cancels it is not to be lost with the rest.
+    held = turn.now_ms - from_ms >= HELD_MS or len(run.events) > 1
     row.unconfirmed = list(range(len(waits))) if held else []
     turn.state.waiting.asked.put(wait_key(run_id, CANCEL_STEP), row)
     for index, (entry, _) in enumerate(usable):

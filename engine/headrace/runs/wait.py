@@ -21,6 +21,7 @@ from headrace.records.waits import Purpose, WaitAnswer
 from headrace.runs.announce import announce
 from headrace.runs.asked import may_be_asked
 from headrace.runs.cancel import cancel_run
+from headrace.runs.gather_again import events_after, gather_again
 from headrace.runs.going_on import go_on
 from headrace.runs.recording import record_result
 from headrace.runs.registering import (
@@ -165,7 +166,9 @@ def _take_cancel_answer(turn: Turn, run: Run, row: WaitRow, answer: WaitAnswer) 
         turn.state.waiting.asked.put(wait_key(answer.run_id, CANCEL_STEP), row)
         event = answer.found.event
         reason = f"cancelled by the event {event.name} ({event.given_id or event.id})"
+        later = events_after(run, event.at_ms) if row.unconfirmed else []
         cancel_run(turn, CancelRun(answer.run_id, reason))
+        gather_again(turn, run.function_id, later)
         return
     held = bool(row.unconfirmed)
     row.unconfirmed = [index for index in row.unconfirmed if index != answer.index]
