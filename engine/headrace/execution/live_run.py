@@ -294,6 +294,7 @@ class LiveRun:
         self.home.reported(self, unresolved=bool(self.calls))
         self.owned.owner.submit(RunReport(self.run_id, self.attempt, output, failure, output_json, self.dead))
         self.ended = True
+        self.order = None  # it refers to its run, as calls do
         if self.calls or self.branches:
             self._cut_calls()
 
@@ -315,6 +316,10 @@ class LiveRun:
                 call.task.cancel()
         if self.thread is not None:
             self.thread.unwind()
+        # Calls refer to their run. Whoever evicts a million sleepers would else leave as many circles, and what is kept
+        # of each run with them, to a garbage collection that comes late.
+        self.calls.clear()
+        self.order = None
 
 
 def _order_of(row: Step) -> int:
