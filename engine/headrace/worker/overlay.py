@@ -20,6 +20,8 @@ from headrace.adapters.seams import Store
 from headrace.records import rows
 from headrace.records.changelog import BOOKMARK, Bookmark, RowChange
 
+# Of one table of one partition. Decoded, a row takes some times its bytes: 100,000 sleepers in the caches were 170 MB.
+BYTES_CACHED_MAX = 12 << 20
 V = TypeVar("V")
 MISSING: Any = object()
 _ENCODER = msgspec.msgpack.Encoder()
@@ -44,6 +46,7 @@ class Rows(Generic[V]):
         self.dirty: dict[bytes, None] = {}
         self.unflushed: dict[bytes, bytes | None] = {}
         self.fresh: set[bytes] = set()  # keys that the store has never seen: removing one of these costs it nothing
+        self._bytes = 0  # encoded, of all rows that came into the cache since it was last cut down
 
     def get(self, key: bytes) -> V | None:
         """Read a row."""
@@ -53,7 +56,10 @@ class Rows(Generic[V]):
         raw = self.unflushed.get(key, MISSING)
         if raw is MISSING:
             raw = self._store.get(self.table + key)
-        value = None if raw is None else self._decode(raw)
+        value = None
+        if raw is not None:
+            value = self._decode(raw)
+            self._bytes += len(raw)
         self.cached[key] = value
         return value
 
@@ -135,11 +141,16 @@ class Rows(Generic[V]):
 
     def take(self, changes: list[RowChange]) -> None:
         """End the turn: encode what it wrote, and append it to the commit's rows."""
+        taken = 0
         for key in self.dirty:
             value = self.cached[key]
-            raw = None if value is None else self._encode(value)
+            raw = None
+            if value is not None:
+                raw = self._encode(value)
+                taken += len(raw)
             self.unflushed[key] = raw
             changes.append((self.table + key, raw))
+        self._bytes += taken
         self.dirty = {}
 
     def flushed(self, key: bytes) -> None:
@@ -150,7 +161,8 @@ class Rows(Generic[V]):
 
     def shrink(self, rows_max: int) -> None:
         """Bound the cache: keep what is on its way to the store, forget the rest."""
-        if len(self.cached) > rows_max:
+        if len(self.cached) > rows_max or self._bytes > BYTES_CACHED_MAX:
+            self._bytes = 0
             keep = self.unflushed
             self.cached = {k: v for k, v in self.cached.items() if k in keep or k in self.dirty}
 
@@ -226,7 +238,7 @@ class RunRows:
 class Overlay:
     """All tables of a partition; implements `headrace.state.State`."""
 
-    ROWS_CACHED_MAX = 100_000
+    ROWS_CACHED_MAX = 30_000
 
     def __init__(self, store: Store) -> None:
         from headrace.worker.admission_tables import AdmissionTables

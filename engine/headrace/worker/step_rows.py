@@ -29,7 +29,7 @@ class _Group(dict[bytes, int]):
 class StepRows(Rows[rows.Step]):
     """The steps table, with an index of each live run's steps, so that ending a run asks the store nothing."""
 
-    GROUPS_MAX = 50_000
+    GROUPS_MAX = 20_000
 
     def __init__(self, store: Store) -> None:
         super().__init__(rows.STEPS, rows.Step, store)
