@@ -19,8 +19,22 @@ hypothesis.settings.load_profile("patient")
 # As in a node (`cli/serving.py`): thousands of tests and their worlds are not to be looked through again and again.
 gc.set_threshold(50_000, 20, 100)
 
-_KAFKA_TESTS = Path(__file__).with_name("kafka")
-_LONGEST = Path(__file__).with_name("simulation") / "test_seeds.py"
+_TESTS = Path(__file__).parent
+_KAFKA_TESTS = _TESTS / "kafka"
+_LONGEST = _TESTS / "simulation" / "test_seeds.py"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave files unread that have nothing to do with the broker where only tests on it are asked for.
+
+    Importing all the others takes longer than many a test, in each of several processes. A test has the broker from its
+    own file or from a `conftest.py` above it, and one of them says so.
+    """
+    if not str(config.option.markexpr).startswith("kafka and") or collection_path.suffix != ".py":
+        return None
+    rooms = [folder / "conftest.py" for folder in collection_path.parents if _TESTS in folder.parents]
+    texts = (path.read_text("utf-8") for path in [collection_path, *rooms] if path.exists())
+    return None if _KAFKA_TESTS in collection_path.parents or any("kafka" in text for text in texts) else True
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
