@@ -9,7 +9,13 @@ from __future__ import annotations
 import msgspec
 
 from headrace.records.codec import Packed
+from headrace.records.command import Command as Command
+from headrace.records.gate_commands import Acquire as Acquire
+from headrace.records.gate_commands import Granted as Granted
+from headrace.records.gate_commands import Release as Release
 from headrace.records.rows import Failure, KnownEvent, Row, Start
+from headrace.records.sdk_commands import NoteMetadata as NoteMetadata
+from headrace.records.sdk_commands import VersionChosen as VersionChosen
 from headrace.records.waits import (
     CatchUpAsked,
     CaughtUp,
@@ -22,10 +28,6 @@ from headrace.records.waits import (
     WaitAnswer,
     Withdraw,
 )
-
-
-class Command(msgspec.Struct, array_like=True, gc=False, tag_field="t"):
-    """What a partition is asked to do."""
 
 
 class CancelRun(Command, tag=2):
@@ -91,7 +93,7 @@ class RunReport(Command, tag=7):
     output: bytes | None = None
     failure: Failure | None = None
     output_json: str = ""
-    dead: list[int] = []
+    dead: list[int] = msgspec.field(default_factory=list)
 
 
 class Suspended(Command, tag=10):
@@ -145,6 +147,26 @@ class InvokeAsked(Command, tag=14):
     meta: bytes = b"null"
 
 
+class DeferAsked(Command, tag=24):
+    """The code wants another function to be run once the run has ended. `data` and `meta` are JSON, of its event.
+
+    `step` is what `records.invoked.deferred_name` makes of its hash.
+    """
+
+    run_id: str
+    step: bytes
+    function_id: str
+    data: bytes
+    meta: bytes
+
+
+class DeferDropped(Command, tag=25):
+    """The code does not want it any more."""
+
+    run_id: str
+    step: bytes
+
+
 class Wait(Row):
     """An event that the code waits for: by name, and by a path that is equal on both sides or an expression."""
 
@@ -188,38 +210,6 @@ class TakenUp(Command, tag=18):
     claim: int
 
 
-class Acquire(Command, tag=20):
-    """A run asks a gate for a slot."""
-
-    gate: bytes
-    run_id: str
-    number: int  # of `Slots`
-    index: int  # of the gate among those of the run
-    home: int  # the run's partition
-    function_id: str
-    limit: str
-    share: bytes
-    order_ms: int
-    begun: bool
-    place: bytes | None
-
-
-class Granted(Command, tag=21):
-    """A gate has given the run a slot."""
-
-    run_id: str
-    number: int
-    index: int
-
-
-class Release(Command, tag=22):
-    """A run gives its slot back, or its place in the queue."""
-
-    gate: bytes
-    run_id: str
-    number: int
-
-
 class ResumeRun(Command, tag=23):
     """An operator lets a parked run go on: what has used up its retries has all of them again."""
 
@@ -250,29 +240,6 @@ class Gathered(Command, tag=62):
 
     function_id: str
     events: list[KnownEvent]
-
-
-class VersionChosen(Command, tag=63):
-    """The app of an SDK has chosen the version of requests for this run, with its first answer."""
-
-    run_id: str
-    version: int
-
-
-class NoteMetadata(Command, tag=70):
-    """Keep something beside a run, or beside one of its steps, for people to see; the run may have ended.
-
-    `updates` is a JSON list of `{"kind", "op", "values"}` (SDK protocol, 6.1), `id` names who asked. `step_id` is ""
-    for the run itself, `attempt` -1 for all attempts of the step.
-    """
-
-    id: str
-    run_id: str
-    updates: str
-    scope: str = "run"  # run | step | extended_trace
-    step_id: str = ""
-    occurrence: int = 0
-    attempt: int = -1
 
 
 class CancelRuns(Command, tag=50):
@@ -333,6 +300,8 @@ AnyCommand = (
     | Start
     | Answer
     | InvokeAsked
+    | DeferAsked
+    | DeferDropped
     | WaitAsked
     | SignalAsked
     | StateAsked
