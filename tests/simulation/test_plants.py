@@ -20,6 +20,36 @@ from tests.worker.test_overlay import one_row_travels
 from tests.worker.test_restore import restored_after_a_stop_in_the_middle_of_a_commit
 
 SEEDS_MAX = 80
+# The world that is looked at first, where that is not world 0: it has shown the plant before. Where it no longer does,
+# all the others are looked through as well.
+SHOWN_IN = {
+    "a Release leaves a place in the queue alone": 5,
+    "a batch takes one event more than it may": 3,
+    "a gap between published events is accepted at once": 40,
+    "a gate that has given out more than its limit gives on": 6,
+    "a machine runs before its claim is read back": 1,
+    "a new owner does not know who waits at a gate": 1,
+    "a priority puts a run behind others": 5,
+    "a rate limit counts what it drops": 7,
+    "a rate makes up for the time in which nothing came": 5,
+    "a repeat prolongs the window": 6,
+    "a run that sleeps forgets its slots without giving them back": 2,
+    "a run that was called answers after its caller has given up": 1,
+    "a throttle lets one more go at once": 6,
+    "a throttle's queue is not looked at again": 9,
+    "a time-out is decided while the log is still read": 18,
+    "an event resolves any number of waits of a run": 6,
+    "an event whose own time is long past is dropped": 1,
+    "an older event that comes late replaces the one that is held": 2,
+    "late acknowledgements count": 6,
+    "the offset alone is the rule": 1,
+    "the time of a turn is the node's own": 1,
+    "the timer of a batch that was full ends the next one early": 7,
+    "time deletes records of the commands topic": 1,
+    "time deletes records of the snapshots topic": 1,
+    "what a neighbour was handed overtakes what is in the log": 1,
+    "what operators have set is not in the state": 8,
+}
 # What random worlds come upon too seldom is found by a story of its own.
 STORIES: dict[str, Callable[[], None]] = {
     "a row whose bytes are the same is taken for the same write": lambda: one_row_travels("xdxhfhf", 0),
@@ -61,7 +91,7 @@ STORIES: dict[str, Callable[[], None]] = {
 @pytest.mark.parametrize("name", [name for name in PLANTS if name not in STORIES])
 def test_a_checker_finds(name: str) -> None:
     plant = PLANTS[name]
-    for seed in range(SEEDS_MAX):
+    for seed in sorted(range(SEEDS_MAX), key=lambda seed: seed != SHOWN_IN.get(name, 0)):
         try:
             with plant.planted():
                 Simulation(plant.plan(draw_plan(seed))).run()
