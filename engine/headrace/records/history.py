@@ -172,22 +172,24 @@ _SEQ_LOWS = [_seq_low(low) for low in range(8192)]
 class LifecycleWriter:
     """Writes the transitions of one partition; the parts that all records of a turn share are made once."""
 
-    __slots__ = ("_at_ms", "_heads", "_offset", "_offset_bytes", "_partition", "_shapes")
+    __slots__ = ("_at_ms", "_at_place", "_heads", "_offset", "_offset_bytes", "_partition", "_shapes")
 
     def __init__(self, partition: int) -> None:
         self._partition = _long(partition)
         self._at_ms = -1
         self._offset = -1
         self._offset_bytes = b""
-        self._heads: list[bytes] = []
+        self._at_place = b""  # time and partition
+        self._heads: list[bytes] = []  # by kind
         self._shapes: dict[tuple[str, ...], _Shape] = {}
 
     def encode(self, kind: int, at_ms: int, seq: int, run_id: str, function_id: str, more: dict[str, Any]) -> bytes:
         """Write one transition; `more` are further fields of the schema, those left out hold their default."""
         if at_ms != self._at_ms:
             self._at_ms = at_ms
-            tail = _long(at_ms) + self._partition
-            self._heads = [_header() + _BYTE[k << 1] + tail for k in Kind]
+            self._at_place = _long(at_ms) + self._partition
+            if not self._heads:
+                self._heads = [_header() + _BYTE[k << 1] for k in Kind]
         offset = seq >> SEQ_BITS
         if offset != self._offset:
             self._offset = offset
@@ -200,7 +202,7 @@ class LifecycleWriter:
         if shape is None:
             shape = self._shapes[names] = _shape(frozenset(names))
         first, written = shape
-        out = self._heads[kind] + seq_bytes + _string(run_id) + _known_string(function_id) + first
+        out = self._heads[kind] + self._at_place + seq_bytes + _string(run_id) + _known_string(function_id) + first
         for name, write, behind in written:
             out += write(more[name]) + behind
         return out

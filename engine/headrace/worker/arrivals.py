@@ -49,6 +49,8 @@ class Arrivals:
 
     def due(self) -> bool:
         """Whether something can be applied: what waits for an earlier command of its sender cannot."""
+        if not self._waiting:
+            return False
         return any(self._is_next(source, waiting[0][0]) for source, waiting in self._waiting.items())
 
     def _is_next(self, source: int, envelope: Envelope) -> bool:

@@ -19,14 +19,20 @@ _CACHED_MAX = 50_000  # small rows: they name their run and do not hold it
 
 
 class ClaimRows(Rows[rows.SlotClaim]):
-    """Runs at gates, and how many slots each gate has given out."""
+    """Runs at gates, and how many slots each gate has given out.
 
-    def __init__(self, store: Store) -> None:
+    While they are not too many their keys are known, and the store is not asked for a run that comes the first time.
+    """
+
+    def __init__(self, store: Store, keys_max: int = _CACHED_MAX) -> None:
         super().__init__(rows.CLAIMS, rows.SlotClaim, store)
+        self._keys_max = keys_max
         self._given: dict[bytes, int] = {}
         self._rows: dict[bytes, int] = {}
+        self._keys: set[bytes] | None = set()  # None: they are too many
         for key, raw in store.scan(rows.CLAIMS, after_prefix(rows.CLAIMS)):
             self._count(self._rows, key[1:], 1)
+            self._know(key[1:])
             if not self._decode(raw).queued:
                 self._count(self._given, key[1:], 1)
 
@@ -39,20 +45,29 @@ class ClaimRows(Rows[rows.SlotClaim]):
         else:
             counts.pop(gate, None)
 
+    def _know(self, key: bytes) -> None:
+        if self._keys is not None:
+            self._keys.add(key)
+            if len(self._keys) > self._keys_max:
+                self._keys = None
+
     def given(self, gate: bytes) -> int:
         """Return how many runs have a slot."""
         return self._given.get(gate, 0)
 
     def get(self, key: bytes) -> rows.SlotClaim | None:
-        return super().get(key) if key[:GATE_BYTES] in self._rows else None
+        if key[:GATE_BYTES] not in self._rows if self._keys is None else key not in self._keys:
+            return None
+        return super().get(key)
 
     def put(self, key: bytes, value: rows.SlotClaim) -> None:
-        known = self.cached.get(key, MISSING)
+        known: Any = self.cached.get(key, MISSING)
         if known is MISSING:
             known = self.get(key)
         had = known is not None and not known.queued
         if known is None:
             self._count(self._rows, key, 1)
+            self._know(key)
         if known is None and key not in self.unflushed and key not in self.dirty:
             self.put_new(key, value)
         else:
@@ -65,6 +80,8 @@ class ClaimRows(Rows[rows.SlotClaim]):
         if known is None:
             return
         self._count(self._rows, key, -1)
+        if self._keys is not None:
+            self._keys.discard(key)
         if not known.queued:
             self._count(self._given, key, -1)
         super().delete(key)

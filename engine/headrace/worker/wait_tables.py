@@ -32,10 +32,9 @@ class WaiterRows(GroupedRows[Waiter]):
     more than everything else that is done about the event here.
     """
 
-    KEYS_MAX = 50_000
-
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, keys_max: int = 50_000) -> None:
         super().__init__(WAITERS, Waiter, store, DIGEST_BYTES)
+        self._keys_max = keys_max
         # Nearly always one for each digest, which stands there as it is.
         self._by_digest: dict[bytes, bytes | dict[bytes, None]] | None = {}  # None: they are too many
         self._count = 0
@@ -59,7 +58,7 @@ class WaiterRows(GroupedRows[Waiter]):
         else:
             by_digest[digest] = {known: None, key: None}  # type: ignore[dict-item]
         self._count += 1
-        if self._count > self.KEYS_MAX:
+        if self._count > self._keys_max:
             self._by_digest = None
 
     def put(self, key: bytes, value: Waiter) -> None:
