@@ -11,7 +11,7 @@ import msgspec
 from headrace.errors import BadRequest
 from headrace.execution.sdk.answer import OPS_MAX, Op
 from headrace.execution.sdk.endpoint_requests import EndpointData
-from headrace.execution.sdk.ops import KINDS, Kind
+from headrace.execution.sdk.ops import DEFERS, KINDS, QUIET, Kind
 from headrace.execution.sdk.seams import Answer
 from headrace.functions.targets import target_host
 from headrace.records.definitions import Backoff, Definition
@@ -105,9 +105,9 @@ def read_steps(raws: list[msgspec.Raw], version: int) -> Reported:
     for op, kind in zip(ops, kinds, strict=True):
         if op.id == _FUNCTION_ITSELF and kind in (Kind.ERROR, Kind.FAILED):
             headers["x-inngest-no-retry"] = "false" if kind is Kind.ERROR else "true"
-            made = [op for op, kind in zip(ops, kinds, strict=True) if kind is Kind.RUN]
+            made = [op for op, kind in zip(ops, kinds, strict=True) if kind is Kind.RUN or kind in DEFERS]
             return Reported(made, Answer(500 if kind is Kind.ERROR else 400, headers, bytes(op.error)))
-    if all(kind in (Kind.RUN, Kind.LAZY) for kind in kinds):
+    if all(kind is Kind.RUN or kind in QUIET for kind in kinds):
         return Reported(ops, None)
     return Reported([], Answer(206, headers, b"[" + b",".join(map(bytes, raws)) + b"]"))
 

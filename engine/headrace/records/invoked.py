@@ -19,6 +19,16 @@ def is_hash_name(step: bytes) -> bool:
     return step[:1] == b"#" and b"\0" not in step
 
 
+def deferred_name(hashed: str) -> bytes:
+    """Name what is to be run after the run, so that it is no step's name: those are no two words after the "#"."""
+    return b"#deferred " + hashed.encode("utf-8", "replace")
+
+
+def deferred_hash(name: bytes) -> str:
+    """Give the hash that an SDK knows it by."""
+    return name[len(b"#deferred ") :].decode("utf-8", "replace")
+
+
 def step_hash(step: bytes) -> str:
     """Write a step's name as the protocol does: SHA-1 of its id, and of "id:n" for its n-th repeat."""
     if is_hash_name(step):

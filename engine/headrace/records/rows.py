@@ -190,6 +190,7 @@ class StepOp(IntEnum):
     SIGNAL = 5  # {"signal": its name, "data": what was sent along}; None on time-out
     STATE = 6  # of get: what is kept under the name, None if there is nothing
     GATEWAY = 7  # what a request came to that the engine made for an SDK's function
+    DEFER = 8  # no step: a function that is to be run once the run has ended, with its data
 
 
 class Step(Row):

@@ -12,6 +12,7 @@ from headrace.runs.cancel import cancel_run
 from headrace.runs.cancel_many import begin_cancellation, chooses, continue_cancellation
 from headrace.runs.code import choose_version, note_code
 from headrace.runs.cron import cancel_again, cron_fires, plan_crons
+from headrace.runs.defer import drop_defer, note_defer
 from headrace.runs.invoke import invoke_function
 from headrace.runs.keyed_state import apply_state
 from headrace.runs.metadata import note_metadata
@@ -40,10 +41,12 @@ __all__ = [
     "chooses",
     "continue_cancellation",
     "cron_fires",
+    "drop_defer",
     "finish_timed_out",
     "invoke_function",
     "new_start",
     "note_code",
+    "note_defer",
     "note_metadata",
     "pause_changed",
     "plan_crons",

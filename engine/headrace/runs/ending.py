@@ -11,8 +11,9 @@ from headrace.records.events import INTERNAL_EVENT_BYTES_MAX
 from headrace.records.history import Kind
 from headrace.records.ids import derive_ulid
 from headrace.records.invoked import correlation_id
-from headrace.records.rows import Failure, KnownEvent, Reply, Run, StepState, TimerKind, timer_key
+from headrace.records.rows import Failure, KnownEvent, Reply, Run, Step, StepOp, StepState, TimerKind, timer_key
 from headrace.records.values import NONE, unpack_value
+from headrace.runs.defer import publish_defers
 from headrace.runs.forgetting import forget_waits
 from headrace.runs.slots import leave_gates
 from headrace.runs.telling import failure_fields, with_events
@@ -40,7 +41,10 @@ def end_run(
     state = turn.state
     if run.waited:
         forget_waits(turn, run_id)
+    deferred: list[tuple[bytes, Step]] = []
     for key, step in state.steps.scan(run_key):
+        if step.op == StepOp.DEFER:
+            deferred.append((key[len(run_key) :], step))
         if step.state == StepState.PENDING and step.due_ms:
             state.timers.delete(timer_key(step.due_ms, TimerKind.STEP, run_id, key[len(run_key) :]))
         state.steps.delete(key)
@@ -67,6 +71,8 @@ def end_run(
         turn.command(lock.partition, ReleaseLock(lock.key, run_id))
     for reply in run.replies:
         turn.command(reply.partition, _answer(reply, run_id, output, failure))
+    if deferred:
+        publish_defers(turn, run_id, run, deferred)
     if not run.quiet:
         _tell(turn, run_id, run, status, output, failure)
 

@@ -9,6 +9,7 @@ import msgspec
 from headrace.records.events import RESERVED_PREFIX
 from headrace.records.rows import Failure, KnownEvent
 
+DEFERRED = f"{RESERVED_PREFIX}deferred.schedule"
 LIFECYCLE_NAMES = frozenset(f"{RESERVED_PREFIX}function.{end}" for end in ("failed", "finished", "cancelled"))
 EVENTS_BYTES_MAX = 512 << 10  # of a run's events in its first record; beyond that they are not told
 
@@ -25,7 +26,7 @@ def with_events(more: dict[str, Any], events: list[KnownEvent]) -> None:
     """Name the events of a run in its first record; those that the engine made for it alone are told in full."""
     more["event_ids"] = [event.id for event in events]
     name = events[0].name
-    if not name.startswith(RESERVED_PREFIX) or name in LIFECYCLE_NAMES:
+    if not name.startswith(RESERVED_PREFIX) or name in LIFECYCLE_NAMES or name == DEFERRED:
         return
     if sum(len(event.json) for event in events) > EVENTS_BYTES_MAX:
         return

@@ -63,16 +63,25 @@ class PretendApp:
         if self.answers:
             return self.answers.pop(0)
         step = StepTools(self, asked["steps"], call.step_id, context)
+        step.deferred = asked["defers"]
         try:
             output = self.functions[call.function_id](asked["event"], step)
         except Interrupt as interrupt:
-            return self._answer(206, interrupt.ops, {})
+            return self._answer(206, [*interrupt.ops, *step.lazy], {})
         except StepFailed as error:
             return self._answer(400, {"name": "StepError", "message": str(error)}, {"x-inngest-no-retry": "true"})
         except Exception as error:
             no_retry = "true" if isinstance(error, NoRetry) else "false"
             body = {"name": type(error).__name__, "message": str(error), "stack": "at line 1"}
+            if step.lazy:
+                kind = "StepFailed" if isinstance(error, NoRetry) else "StepError"
+                failed = {"op": kind, "id": hash_text("complete"), "error": body}
+                return self._answer(206, [*step.lazy, failed], {"x-inngest-no-retry": no_retry})
             return self._answer(500, body, {"x-inngest-no-retry": no_retry})
+        if step.lazy:
+            return self._answer(
+                206, [*step.lazy, {"op": "RunComplete", "id": hash_text("complete"), "data": output}], {}
+            )
         return self._answer(200, output, {})
 
     def _answer(self, status: int, body: Any, headers: dict[str, str]) -> Answer:
@@ -91,6 +100,8 @@ class StepTools:
         self._counts: dict[str, int] = {}
         self._branches = 0
         self.mode = ""
+        self.deferred: dict[str, Any] = {}  # what is known of functions that are to be run afterwards
+        self.lazy: list[dict[str, Any]] = []  # ops that go with the next answer
 
     def _op(self, kind: str, step_id: str, **more: Any) -> dict[str, Any]:
         count = self._counts.get(step_id, 0)
@@ -142,6 +153,18 @@ class StepTools:
         """Have a function run, and give what it returned; `more` are further fields of its event."""
         opts = {"function_id": function_id, "payload": {"data": data, **more}, "timeout": timeout}
         return _told(self._wished("InvokeFunction", step_id, opts=opts))
+
+    def defer(self, defer_id: str, function_id: str, data: Any, **more: Any) -> None:
+        """Have a function run once this run has ended; `more` are further fields of its event."""
+        hashed = hash_text(defer_id)
+        if hashed not in self.deferred:
+            opts = {"fn_slug": function_id, "input": data, **more}
+            self.lazy.append({"op": "DeferAdd", "id": hashed, "opts": opts, "userland": {"id": defer_id}, "data": None})
+
+    def drop(self, defer_id: str) -> None:
+        """Take a function back that was to run."""
+        opts = {"target_hashed_id": hash_text(defer_id)}
+        self.lazy.append({"op": "DeferAbort", "id": hash_text(f"{defer_id}:abort"), "opts": opts})
 
     def signal(self, step_id: str, signal: str, timeout: str) -> Any:
         """Wait for a signal."""

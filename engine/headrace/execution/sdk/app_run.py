@@ -96,7 +96,7 @@ class AppRun:
         self.planned: set[bytes] = set()  # steps that are made by calls of their own
         self.quiet: set[bytes] = set()  # steps after which the app goes on by itself
         self.gateways: dict[bytes, Op] = {}
-        self.plan_only = any(row.state == _PENDING for row in steps.values())
+        self.plan_only = any(row.state == _PENDING and row.op != StepOp.DEFER for row in steps.values())
         self.again = False
         self._idle = 0
         self._look_asked = False
@@ -132,12 +132,15 @@ class AppRun:
         waiting = self.checkpoints.pop(step, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
-        if row.state != _PENDING:
+        is_step = row.op != StepOp.DEFER
+        if row.state != _PENDING and is_step:
             self.attempt = 0  # the machine gives the function its attempts again
             self._idle = 0
         if self._result is not None:
             if not self.asked:
                 self._report()
+        elif not is_step:
+            pass  # the function does not wait for it
         elif row.state != _PENDING:
             self._completed(step)
         elif not is_waiting(row) and not row.due_ms:

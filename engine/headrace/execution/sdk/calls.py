@@ -7,13 +7,13 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from headrace.execution.sdk.answer import Op, read_answer
-from headrace.execution.sdk.memo import event_json
+from headrace.execution.sdk.memo import ended_in_order, event_json
 from headrace.execution.sdk.names import hash_of
 from headrace.execution.sdk.request import Asked, request_body
 from headrace.execution.sdk.seams import TARGET, AppCall, AppUnreachable, CallBroken
 from headrace.execution.sdk.taking import take_answer
 from headrace.execution.sdk.wishes import options_of
-from headrace.records.rows import Failure, StepOp, StepState
+from headrace.records.rows import Failure, StepOp
 
 if TYPE_CHECKING:
     from headrace.execution.sdk.app_run import AppRun
@@ -102,7 +102,7 @@ class Calls:
                 checkpointed = definition.id
         job_id = f"{run_id}-{step_id}"  # the same for all attempts of one thing
         if step == WHOLE:
-            job_id += f"-{sum(row.state != StepState.PENDING for row in run.memo.values())}"
+            job_id += f"-{len(ended_in_order(run.memo))}"
         if self._events is None:
             self._events = [event_json(event) for event in run.run.events]
         asked = Asked(

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from headrace.execution.sdk.names import hash_of
+from headrace.records.invoked import deferred_hash
 from headrace.records.rows import Failure, KnownEvent, Step, StepOp, StepState
 from headrace.records.values import unpack_value
 
@@ -69,7 +70,7 @@ def error_fields(failure: Failure) -> dict[str, Any]:
 
 def ended_in_order(steps: Mapping[bytes, Step]) -> list[tuple[bytes, Step]]:
     """List the steps that have ended, in the order in which they did."""
-    ended = [(name, row) for name, row in steps.items() if row.state != StepState.PENDING]
+    ended = [(name, row) for name, row in steps.items() if row.state != StepState.PENDING and row.op != StepOp.DEFER]
     ended.sort(key=lambda entry: entry[1].order)
     return ended
 
@@ -82,6 +83,16 @@ def stack_of(ended: list[tuple[bytes, Step]]) -> list[str]:
 def memos(ended: list[tuple[bytes, Step]]) -> bytes:
     """Write the map from hashes to memos, in the given order: an SDK may go by it."""
     return b"{%s}" % b",".join(b'"%s":%s' % (hash_of(name).encode(), memo(row)) for name, row in ended)
+
+
+def defers(steps: Mapping[bytes, Step]) -> bytes:
+    """Write what is to be run after the run, by hash: an SDK does not say again what is known."""
+    found = {
+        deferred_hash(name): {"abortable": row.state != StepState.FAILED}
+        for name, row in steps.items()
+        if row.op == StepOp.DEFER
+    }
+    return _ENCODE(found)
 
 
 def event_json(event: KnownEvent) -> bytes:

@@ -6,7 +6,15 @@ from collections.abc import Callable
 from enum import Enum
 
 from headrace.execution.sdk.answer import Op
-from headrace.execution.sdk.wishes import invoke_wish, options_of, signal_wish, sleep_wish, wait_wish
+from headrace.execution.sdk.wishes import (
+    defer_wish,
+    drop_wish,
+    invoke_wish,
+    options_of,
+    signal_wish,
+    sleep_wish,
+    wait_wish,
+)
 from headrace.records.commands import AnyCommand
 
 Wish = Callable[[Op, str, bytes, int], AnyCommand]  # (op, run id, step, now) → what the machine is asked
@@ -26,7 +34,9 @@ class Kind(Enum):
     GATEWAY = "gateway"  # the engine makes a request
     COMPLETE = "complete"  # the function has returned
     DISCOVER = "discover"  # the function is to be called again
-    LAZY = "lazy"  # nothing comes of it that the function waits for
+    DEFER = "defer"  # another function is to be run once this run has ended
+    DROP = "drop"  # or is not to be run after all
+    NONE = "none"
 
     @property
     def wish(self) -> Wish | None:
@@ -39,6 +49,8 @@ _WISHES: dict[Kind, Wish] = {
     Kind.WAIT: wait_wish,
     Kind.INVOKE: invoke_wish,
     Kind.SIGNAL: signal_wish,
+    Kind.DEFER: defer_wish,
+    Kind.DROP: drop_wish,
 }
 KINDS: dict[str, Kind] = {
     "steprun": Kind.RUN,
@@ -54,18 +66,20 @@ KINDS: dict[str, Kind] = {
     "gateway": Kind.GATEWAY,
     "runcomplete": Kind.COMPLETE,
     "discoveryrequest": Kind.DISCOVER,
-    "deferadd": Kind.LAZY,
-    "deferabort": Kind.LAZY,
-    "none": Kind.LAZY,
+    "deferadd": Kind.DEFER,
+    "deferabort": Kind.DROP,
+    "none": Kind.NONE,
 }
-LAZY = frozenset({Kind.LAZY, Kind.DISCOVER})
+DEFERS = frozenset({Kind.DEFER, Kind.DROP})
+QUIET = DEFERS | {Kind.NONE}  # the function waits for none of them
+LAZY = QUIET | {Kind.DISCOVER}
 _LAST = {Kind.COMPLETE: 3, Kind.DISCOVER: 2}
 
 
 def told_first(known: tuple[Op, Kind, bytes]) -> int:
     """Order the ops of one answer: waits before what may send the event that they wait for, the end last."""
     kind = known[1]
-    return 0 if kind in (Kind.WAIT, Kind.LAZY) else _LAST.get(kind, 1)
+    return 0 if kind is Kind.WAIT or kind in DEFERS else _LAST.get(kind, 1)
 
 
 def races(op: Op) -> bool:

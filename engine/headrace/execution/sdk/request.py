@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from headrace.execution.sdk.memo import ended_in_order, memos, stack_of
+from headrace.execution.sdk.memo import defers, ended_in_order, memos, stack_of
 from headrace.functions.sdk_config import function_uuid
 from headrace.records.rows import Step
 
@@ -54,10 +54,11 @@ def request_body(asked: Asked, events: Sequence[bytes], steps: Mapping[bytes, St
     if large:
         context["use_api"] = True
         known = b"{}"
-    return b'{"event":%s,"events":[%s],"steps":%s,"defers":{},"ctx":%s,"version":%d,"use_api":%s}' % (
+    return b'{"event":%s,"events":[%s],"steps":%s,"defers":%s,"ctx":%s,"version":%d,"use_api":%s}' % (
         events[0],
         b"" if large else b",".join(events),
         known,
+        defers(steps),
         msgspec.json.encode(context),
         asked.version,
         b"true" if large else b"false",

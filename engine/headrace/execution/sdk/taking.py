@@ -12,15 +12,19 @@ import msgspec
 
 from headrace.execution.sdk.answer import OPS_MAX, Failed, Op, Ops, Returned, step_failure
 from headrace.execution.sdk.memo import AS_SENT
-from headrace.execution.sdk.names import hash_of, name_of
-from headrace.execution.sdk.ops import KINDS, LAZY, Kind, races, told_first
-from headrace.execution.sdk.wishes import Refused
+from headrace.execution.sdk.names import hash_of, hash_text, name_of
+from headrace.execution.sdk.ops import DEFERS, KINDS, LAZY, QUIET, Kind, races, told_first
+from headrace.execution.sdk.wishes import Refused, options_of
 from headrace.records.commands import NoteMetadata
+from headrace.records.invoked import deferred_name
 from headrace.records.rows import Failure, StepOp, is_waiting, split_step_name
 
 if TYPE_CHECKING:
     from headrace.execution.sdk.app_run import AppRun
 
+_FUNCTION_ITSELF = hash_text("complete")  # the id of what says how the function ended
+_CHECKPOINTED = DEFERS | {Kind.RUN}
+_NAME_BYTES_MAX = 300
 _Known = tuple[Op, Kind, bytes]
 
 
@@ -46,12 +50,19 @@ def take_checkpoint(run: AppRun, ops: list[Op]) -> list[asyncio.Future[None]]:
     started_ms = run.owned.owner.time_ms()
     futures: list[asyncio.Future[None]] = []
     for op in ops:
-        name = _name(op)
-        if KINDS.get(op.op.lower()) is not Kind.RUN or run.has_ended(name):
+        kind = KINDS.get(op.op.lower())
+        if kind is None or kind not in _CHECKPOINTED:
+            continue
+        name = _name(op, kind)
+        if run.has_ended(name) and kind is not Kind.DROP:
             continue
         future = run.checkpoints.get(name)
         if future is None:
             future = run.checkpoints[name] = run.home.loop.create_future()
+            if kind is not Kind.RUN:
+                _take_defer(run, op, kind, name)
+                futures.append(future)
+                continue
             run.quiet.add(name)
             if name not in run.asked:
                 _note_metadata(run, op, name)
@@ -71,7 +82,10 @@ def _take_ops(run: AppRun, called: bytes, used: int, started_ms: int, outcome: O
         message = f"the app answered with {len(ops)} ops; {OPS_MAX} are allowed"
         run.fail(Failure("InngestErrFunctionOverflowed", message, retriable=False))
         return
-    known: list[_Known] = [(op, KINDS[op.op.lower()], _name(op)) for op in ops]
+    known: list[_Known] = []
+    for op in ops:
+        kind = KINDS[op.op.lower()]
+        known.append((op, kind, _name(op, kind)))
     _form_group(run, known)
     if called and called not in {name for _, _, name in known}:
         run.again = True  # it was called for one step, and says nothing of it
@@ -82,7 +96,13 @@ def _take_ops(run: AppRun, called: bytes, used: int, started_ms: int, outcome: O
             run.end(bytes(op.data))
         elif kind is Kind.DISCOVER:
             run.again = True
-        elif kind is not Kind.LAZY and not run.has_ended(name) and name not in run.asked:
+        elif kind in DEFERS:
+            if kind is Kind.DROP or not run.has_ended(name):
+                _take_defer(run, op, kind, name)
+        elif kind in (Kind.ERROR, Kind.FAILED) and op.id == _FUNCTION_ITSELF:
+            retriable = kind is Kind.ERROR and not outcome.no_retry
+            run.call_failed(called, used, step_failure(op.error, retriable, outcome.retry_after_ms))
+        elif kind is not Kind.NONE and not run.has_ended(name) and name not in run.asked:
             _note_metadata(run, op, name)
             _take_op(run, op, kind, name, used, outcome, started_ms)
     if not called and run.again:
@@ -93,7 +113,7 @@ def _take_ops(run: AppRun, called: bytes, used: int, started_ms: int, outcome: O
 def _form_group(run: AppRun, known: list[_Known]) -> None:
     kinds = {kind for _, kind, _ in known}
     counted = [(op, name) for op, kind, name in known if kind not in LAZY]
-    if len(counted) < 2 or Kind.COMPLETE in kinds or kinds <= {Kind.RUN, Kind.LAZY}:
+    if len(counted) < 2 or Kind.COMPLETE in kinds or kinds <= QUIET | {Kind.RUN}:
         return
     run.group = {name for _, name in counted if not run.has_ended(name)}
     run.racing |= {name for op, name in counted if races(op)}
@@ -125,6 +145,13 @@ def _take_op(run: AppRun, op: Op, kind: Kind, name: bytes, used: int, outcome: O
             run.fail(Failure(refused.name, refused.message, retriable=False))
 
 
+def _take_defer(run: AppRun, op: Op, kind: Kind, name: bytes) -> None:
+    if len(name) > _NAME_BYTES_MAX:
+        return  # no SDK's
+    assert kind.wish is not None
+    run.submit(name, kind.wish(op, run.run_id, name, run.owned.owner.time_ms()))
+
+
 def _note_metadata(run: AppRun, op: Op, name: bytes) -> None:
     """Keep what an op says for people beside its step, or beside the run where it says so."""
     if bytes(op.metadata) in (b"null", b"[]"):
@@ -148,7 +175,9 @@ def _mark(op: Op) -> bytes:
     return AS_SENT if op.op.lower() == "step" else b"j"
 
 
-def _name(op: Op) -> bytes:
+def _name(op: Op, kind: Kind) -> bytes:
+    if kind in DEFERS:
+        return deferred_name(str(options_of(op).get("target_hashed_id")) if kind is Kind.DROP else op.id or "")
     userland = op.userland
     hashed = op.id or ""
     return name_of(hashed) if userland is None else name_of(hashed, userland.id or "", userland.index or 0)

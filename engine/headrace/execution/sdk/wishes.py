@@ -13,7 +13,16 @@ import msgspec
 from headrace.errors import BadDeclaration, BadRequest
 from headrace.execution.sdk.answer import Op
 from headrace.expressions import compile_expression, parse_duration_ms, parse_when_ms
-from headrace.records.commands import AnyCommand, InvokeAsked, SignalAsked, SleepAsked, Wait, WaitAsked
+from headrace.records.commands import (
+    AnyCommand,
+    DeferAsked,
+    DeferDropped,
+    InvokeAsked,
+    SignalAsked,
+    SleepAsked,
+    Wait,
+    WaitAsked,
+)
 from headrace.records.event_sessions import merged_meta
 
 DAY_MS = 86_400_000
@@ -89,6 +98,22 @@ def invoke_wish(op: Op, run_id: str, step: bytes, now_ms: int) -> AnyCommand:
     except BadRequest as error:
         raise Refused("InvalidInvoke", f"the meta of an invoke cannot be read: {error.what}") from None
     return InvokeAsked(run_id, step, function_id, bytes(payload.get("data", b"null")), timeout_ms, meta)
+
+
+def defer_wish(op: Op, run_id: str, step: bytes, now_ms: int) -> AnyCommand:
+    """Read what function is to be run after the run; what cannot be read is refused there, and fails nothing."""
+    try:
+        opts = _DECODE_OBJECT(bytes(op.opts))
+        function_id = msgspec.json.decode(opts.get("fn_slug", b'""'), type=str)
+        meta = merged_meta(bytes(opts.get("meta", b"null")))
+    except (msgspec.MsgspecError, BadRequest):
+        return DeferAsked(run_id, step, "", b"null", b"null")
+    return DeferAsked(run_id, step, function_id, bytes(opts.get("input", b"null")), meta)
+
+
+def drop_wish(op: Op, run_id: str, step: bytes, now_ms: int) -> AnyCommand:
+    """Take back a function that was to be run after the run."""
+    return DeferDropped(run_id, step)
 
 
 def _timeout_ms(opts: dict[str, Any], now_ms: int, default_ms: int) -> int:
