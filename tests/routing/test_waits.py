@@ -430,6 +430,44 @@ def test_a_signal_goes_to_the_run_that_has_waited_longest() -> None:
     assert signal(cluster, "go", "r3") == "nobody_waits"
 
 
+def waits_for(cluster: Cluster, run_id: str, conflict: str) -> None:
+    """Have a run wait for the signal `go`."""
+    home = cluster.home_of(run_id)
+    assert home is not None
+    cluster.apply(home, SignalAsked(run_id, b"s", "go", 10_000, conflict))
+    cluster.advance(1)
+    cluster.drain()
+
+
+def test_a_run_that_asks_for_it_fails_where_another_one_waits_for_its_signal() -> None:
+    cluster = Cluster(FLOW)
+    first, second = begun(cluster), begun(cluster, partition=1)
+    waits_for(cluster, first, "fail")
+    waits_for(cluster, second, "fail")
+    (ended,) = [r for r in cluster.history if r.kind == "RunEnded"]
+    assert (ended.run_id, ended.status, ended.code) == (second, "Failed", "signal_conflict")
+    assert ended.error_name == "SignalConflict"
+    assert first in ended.error_message
+    assert signal(cluster, "go") == first
+    # The signal is free again: nobody stands in the way of the next one.
+    third = begun(cluster, partition=2)
+    waits_for(cluster, third, "fail")
+    assert signal(cluster, "go", "r2") == third
+
+
+def test_a_run_may_take_the_place_of_the_one_that_waits_for_its_signal() -> None:
+    cluster = Cluster(FLOW)
+    first, second = begun(cluster), begun(cluster, partition=1)
+    waits_for(cluster, first, "replace")
+    waits_for(cluster, second, "replace")
+    assert signal(cluster, "go") == second
+    assert signal(cluster, "go", "r2") == "nobody_waits"
+    assert is_pending(cluster, first, "s")
+    cluster.advance(10_000)
+    cluster.drain()
+    assert cluster.output(first, "s") is None
+
+
 CANCELLED = Definition(
     "shop-flow",
     "shop",

@@ -57,7 +57,7 @@ def _limited() -> dict[str, Datas]:
 
 
 def _beside() -> dict[str, Datas]:
-    return {case: [{}] for case in ("parallel", "groups_wait", "groups_race", "parallel_kinds")}
+    return {case: [{}] for case in ("parallel", "parallel_kinds")}
 
 
 def openings(kind: str) -> dict[str, Datas]:

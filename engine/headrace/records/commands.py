@@ -192,6 +192,7 @@ class SignalAsked(Command, tag=16):
     step: bytes
     signal: str
     timeout_ms: int
+    conflict: str = ""  # where another run waits for it: one of waits.CONFLICTS; "": both may
 
 
 class StateAsked(Command, tag=17):

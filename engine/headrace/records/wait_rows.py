@@ -32,6 +32,7 @@ class WaitRow(Row):
     strict: bool = False
     unconfirmed: list[int] = field(default_factory=list)  # of cancellations: the run begins when all are clear
     matched: list[tuple[int, str]] = field(default_factory=list)  # under MATCHED_STEP: (log time, id)
+    conflict: str = ""  # of a signal, as it was asked
 
 
 def wait_key(run_id: str, step: bytes) -> bytes:

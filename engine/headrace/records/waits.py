@@ -22,6 +22,11 @@ UNDECIDED = b"W"  # + shape key, number of a look-back, key of a waiter
 # What became of a signal: the status of its verdict in the history; its explanation is "run <id>" then.
 SIGNALLED, NOBODY_WAITS = "signalled", "nobody_waits"
 
+# What a run wants that waits for a signal where another one does: to fail, or to take its place.
+FAIL, REPLACE = "fail", "replace"
+CONFLICTS = (FAIL, REPLACE)
+SIGNAL_CONFLICT = "SignalConflict"  # the name of the failure
+
 DIGEST_BYTES = 16
 SHAPE_KEY_BYTES = 16
 
@@ -68,6 +73,8 @@ class Waiter(Row):
     late: bool = False  # its time-out is over, and it is decided when the look-back ends
     best: Found | None = None  # the earliest match so far, until then
     confirm: bool = False  # its home is to be told when nothing was found of what came before
+    conflict: str = ""  # of a signal: what becomes of it where another run waits for the same
+    replaced: bool = False  # a signal is not given to it any more: another run took its place, until its time-out
 
 
 class Register(Row, tag_field="t", tag=30):

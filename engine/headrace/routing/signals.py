@@ -11,7 +11,8 @@ from headrace.state import Turn
 
 def send_signal(turn: Turn, command: SendSignal) -> None:
     """Give the signal to the run that has waited longest, and write what became of it; nobody: it is gone."""
-    waiting = turn.state.waiting.waiters.scan(signal_digest(command.signal))
+    everybody = turn.state.waiting.waiters.scan(signal_digest(command.signal))
+    waiting = (found for found in everybody if not found[1].replaced)
     first = min(waiting, key=lambda found: (found[1].asked_ms, found[1].run_id, found[1].step), default=None)
     if first is None:
         turn.history(

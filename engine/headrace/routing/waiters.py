@@ -7,8 +7,18 @@ event that comes. One that asked before that is decided when the log has been re
 from __future__ import annotations
 
 from headrace.functions.correlation import shape_key
-from headrace.records.rows import Timer, TimerKind, timer_key
-from headrace.records.waits import Found, Register, Seen, ShapeRow, Waiter, Withdraw, waiter_key
+from headrace.records.rows import Failure, Timer, TimerKind, timer_key
+from headrace.records.waits import (
+    FAIL,
+    SIGNAL_CONFLICT,
+    Found,
+    Register,
+    Seen,
+    ShapeRow,
+    Waiter,
+    Withdraw,
+    waiter_key,
+)
 from headrace.routing.arriving import Arriving
 from headrace.routing.deciding import answer, confirm, earlier, matches, remove
 from headrace.routing.looking import is_told_of_all, put_off, start_look_back
@@ -22,6 +32,8 @@ def register_waiter(turn: Turn, command: Register) -> None:
     waiter = command.waiter
     key = waiter_key(command.digest, waiter.run_id, waiter.step, waiter.index)
     if not waiter.event:  # a signal: what was sent before is gone
+        if waiter.conflict and _is_taken(turn, command.digest, key, waiter):
+            return
         turn.state.waiting.waiters.put(key, waiter)
         _set_timer(turn, key, waiter)
         return
@@ -43,6 +55,21 @@ def register_waiter(turn: Turn, command: Register) -> None:
         put_off(turn, shape, row, key, waiter)
         start_look_back(turn, shape, row)
     _set_timer(turn, key, waiter)
+
+
+def _is_taken(turn: Turn, digest: bytes, key: bytes, waiter: Waiter) -> bool:
+    """Tell whether another one waits for the signal, which then is the waiter's failure; or take its place."""
+    waiters = turn.state.waiting.waiters
+    for other_key, other in list(waiters.scan(digest)):
+        if other_key == key or other.replaced:
+            continue
+        if waiter.conflict == FAIL:
+            message = f"the run {other.run_id} waits for the same signal"
+            answer(turn, waiter, failure=Failure(SIGNAL_CONFLICT, message, retriable=False))
+            return True
+        other.replaced = True
+        waiters.put(other_key, other)
+    return False
 
 
 def _set_timer(turn: Turn, key: bytes, waiter: Waiter) -> None:

@@ -67,6 +67,7 @@ def register(turn: Turn, run_id: str, step: bytes, run: Run, row: WaitRow, index
         row.strict,
         [] if row.purpose == Purpose.SIGNAL else _without(turn, run_id, run, row),
         confirm=index in row.unconfirmed,
+        conflict=row.conflict,
     )
     turn.command(partition_of_digest(placed.digest, turn.partitions), Register(placed.digest, waiter))
 

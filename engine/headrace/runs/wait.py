@@ -17,10 +17,11 @@ from headrace.records.history import Kind
 from headrace.records.rows import Failure, Run, Step, StepOp, StepState, split_step_name
 from headrace.records.values import NONE, pack_value
 from headrace.records.wait_rows import CANCEL_STEP, Registered, WaitRow, wait_key
-from headrace.records.waits import Purpose, WaitAnswer
+from headrace.records.waits import SIGNAL_CONFLICT, Purpose, WaitAnswer
 from headrace.runs.announce import announce
 from headrace.runs.asked import may_be_asked
 from headrace.runs.cancel import cancel_run
+from headrace.runs.ending import end_run
 from headrace.runs.gather_again import events_after, gather_again
 from headrace.runs.going_on import go_on
 from headrace.runs.recording import record_result
@@ -67,7 +68,8 @@ def ask_signal(turn: Turn, asked: SignalAsked) -> None:
         return
     waits = [Wait(asked.signal)]
     placed = [signal_place(asked.signal)]
-    _plan(turn, asked.run_id, run, asked.step, StepOp.SIGNAL, waits, placed, asked.timeout_ms, turn.now_ms)
+    step, timeout_ms = asked.step, asked.timeout_ms
+    _plan(turn, asked.run_id, run, step, StepOp.SIGNAL, waits, placed, timeout_ms, turn.now_ms, asked.conflict)
 
 
 def _plan(
@@ -80,13 +82,14 @@ def _plan(
     placed: list[Registered],
     timeout_ms: int,
     from_ms: int,
+    conflict: str = "",
 ) -> None:
     now_ms = turn.now_ms
     announce(turn, run_id, run)
     due_ms = now_ms + min(timeout_ms, turn.limits.sleep_ms) if timeout_ms else 0
     purpose = Purpose.SIGNAL if op == StepOp.SIGNAL else Purpose.RESOLVE
     strict = from_ms < now_ms - SKEW_MS
-    row = WaitRow(purpose, waits, placed, from_ms, due_ms, now_ms, strict)
+    row = WaitRow(purpose, waits, placed, from_ms, due_ms, now_ms, strict, conflict=conflict)
     turn.state.waiting.asked.put(wait_key(run_id, step), row)
     pending = _pending(turn, step, op, due_ms)
     turn.state.steps.put(run_id.encode() + step, pending)
@@ -137,6 +140,9 @@ def take_wait_answer(turn: Turn, answer: WaitAnswer) -> None:
     step = turn.state.steps.get(answer.run_id.encode() + answer.step)
     if step is None or step.state != StepState.PENDING:
         return
+    if answer.failure is not None and answer.failure.name == SIGNAL_CONFLICT:
+        _fail_in_conflict(turn, answer.run_id, run, answer.failure)
+        return
     found = answer.found
     if found is not None:
         if any(event_id == found.event.id for _, event_id in matched_events(turn, answer.run_id)):
@@ -158,6 +164,14 @@ def take_wait_answer(turn: Turn, answer: WaitAnswer) -> None:
         value = None
     withdraw(turn, answer.run_id, answer.step, row, but=answer.index)
     _end(turn, answer.run_id, run, answer.step, step, value, answer.failure)
+
+
+def _fail_in_conflict(turn: Turn, run_id: str, run: Run, failure: Failure) -> None:
+    """Fail the run itself, as the SDKs that ask for this expect (protocol page, 4.4): its code is not asked."""
+    todo = "wait for another signal, or ask to take the place of who waits (onConflict: 'replace')"
+    what = failure.message
+    end_run(turn, run_id, run, "Failed", failure=failure, code="signal_conflict", explanation=what, action=todo)
+    turn.stop(run_id)
 
 
 def _take_cancel_answer(turn: Turn, run: Run, row: WaitRow, answer: WaitAnswer) -> None:
