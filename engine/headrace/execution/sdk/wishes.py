@@ -24,6 +24,7 @@ from headrace.records.commands import (
     WaitAsked,
 )
 from headrace.records.event_sessions import merged_meta
+from headrace.records.waits import CONFLICTS
 
 DAY_MS = 86_400_000
 WAIT_MS_MAX = 366 * DAY_MS
@@ -80,7 +81,8 @@ def signal_wish(op: Op, run_id: str, step: bytes, now_ms: int) -> AnyCommand:
     signal = opts.get("signal") or op.name or ""
     if not isinstance(signal, str) or not signal:
         raise Refused("InvalidSignal", f"a signal named {signal!r} cannot be waited for")
-    return SignalAsked(run_id, step, signal, _timeout_ms(opts, now_ms, 1))
+    conflict = opts.get("conflict")
+    return SignalAsked(run_id, step, signal, _timeout_ms(opts, now_ms, 1), conflict if conflict in CONFLICTS else "")
 
 
 def invoke_wish(op: Op, run_id: str, step: bytes, now_ms: int) -> AnyCommand:
