@@ -206,6 +206,24 @@ def test_a_wait_with_a_broken_expression_fails_the_run(clusters: list[Cluster]) 
     assert (run.status, run.error.name) == ("Failed", "InvalidExpression")
 
 
+@pytest.mark.parametrize(("nap", "plans"), [("5s", [False, True, False]), ("1ms", [False, False, False])])
+def test_steps_are_planned_once_more_after_a_group_that_ends_with_a_sleep(
+    clusters: list[Cluster], nap: str, plans: list[bool]
+) -> None:
+    def body(event: Event, step: StepTools) -> Any:
+        step.parallel(lambda: step.run("a", lambda: 1), lambda: step.sleep("nap", nap))
+        return step.run("b", lambda: "end")
+
+    app = PretendApp({"app-f": body}, takes_s=0.5)
+    cluster = started(clusters, app)
+    cluster.send("go")
+    [run] = cluster.wait_ended()
+    assert run.output == "end"
+    assert app.made == ["a", "b"]
+    whole = [body["ctx"] for body, (_, step_id, _, _) in zip(app.bodies, app.seen, strict=True) if step_id == TARGET]
+    assert [context["disable_immediate_execution"] for context in whole] == plans
+
+
 def test_functions_invoke_each_other(clusters: list[Cluster]) -> None:
     def parent(event: Event, step: StepTools) -> Any:
         good = step.invoke("good", "app-child", {"n": 20})

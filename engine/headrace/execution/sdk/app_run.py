@@ -160,7 +160,8 @@ class AppRun:
             return
         if self.version > _VERSION_1 and in_group and not races_on and self.group:
             return
-        if not self.group and self.version > _VERSION_1:
+        # A group that ends with a sleep is found out by the call after it, which still asks for plans: so it is known.
+        if not self.group and self.version > _VERSION_1 and not (in_group and self.memo[step].op == StepOp.SLEEP):
             self.plan_only = False
         self.discover()
 
@@ -316,7 +317,8 @@ class AppRun:
         elif not self._suspended:
             self._suspended = True
             self.owned.owner.submit(Suspended(self.run_id, sorted(waiting)))
-            if len(waiting) == 1 and self.memo[waiting[0]].op not in _MADE:
+            ends_group = waiting[0] in self.group and self.memo[waiting[0]].op == StepOp.SLEEP
+            if len(waiting) == 1 and self.memo[waiting[0]].op not in _MADE and not ends_group:
                 self.home.forget(self)  # one call says again all that is known here
 
     @property
