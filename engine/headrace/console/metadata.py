@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from headrace.console.model_prices import estimated_cost
 from headrace.records.history import Lifecycle
 
+AI = "inngest.ai"  # the kind of calls of language models
 ORIGIN = "headrace.origin"  # the kind that says which run another one repeats: {"run_id": …}
 
 
@@ -23,6 +25,13 @@ class Update(msgspec.Struct):
     kind: str
     op: str = "merge"
     values: dict[str, msgspec.Raw] = {}
+
+
+class _ModelCall(msgspec.Struct):
+    request_model: str | None = None
+    response_model: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 _UPDATES = msgspec.json.Decoder(list[Update])
@@ -93,7 +102,7 @@ def put_together(notes: Iterable[Note]) -> list[Kept]:
             place = (note.scope, update.kind)
             before = kept[place].values if place in kept else {}
             kept[place] = Kept(note.scope, update.kind, _changed(before, update), note.at_ms)
-    return [entry for (_, kind), entry in kept.items() if kind != ORIGIN]
+    return [_with_cost(entry) for (_, kind), entry in kept.items() if kind != ORIGIN]
 
 
 def origin_of(notes: Iterable[Note]) -> str | None:
@@ -104,6 +113,20 @@ def origin_of(notes: Iterable[Note]) -> str | None:
                 if update.kind == ORIGIN and "run_id" in update.values:
                     return msgspec.json.decode(update.values["run_id"], type=str)
     return None
+
+
+def _with_cost(kept: Kept) -> Kept:
+    """Add what a call of a model has cost about, where nobody has said it."""
+    if kept.kind != AI or bytes(kept.values.get("estimated_cost", b"null")) != b"null":
+        return kept
+    try:
+        told = msgspec.json.decode(msgspec.json.encode(kept.values), type=_ModelCall)
+    except msgspec.MsgspecError:
+        return kept
+    cost = estimated_cost(told.response_model or told.request_model or "", told.input_tokens, told.output_tokens)
+    if cost is None:
+        return kept
+    return kept._replace(values={**kept.values, "estimated_cost": msgspec.Raw(msgspec.json.encode(cost))})
 
 
 def _changed(values: dict[str, msgspec.Raw], update: Update) -> dict[str, msgspec.Raw]:
