@@ -39,7 +39,7 @@ class Neighbourhood:
         self.inputs = Inputs(self.partition.open_turn, "events-id", 50)
         self.inputs.load_definitions()
         self.log, self.loop = HandAppender(), HandLoop()
-        self.pumps = 0
+        self.pumps = self.left = 0
         around: Any = SimpleNamespace(
             loop=self.loop, neighbours=Neighbours(), outbox=self.log, topics=TOPICS, limits=Limits()
         )
@@ -54,10 +54,10 @@ class Neighbourhood:
     def send(self, name: str, *chain: int) -> None:
         self.way.send(batch(*chain), lambda failed: self.reports.append((name, failed)))
 
-    def turn(self, left: int = 100) -> list[Any]:
+    def turn(self, left: int = 100, budget: int = 10_000) -> list[Any]:
         """Apply what can be applied; returns what its commit makes safe."""
         with self.partition.turn(AT_MS):
-            self.arrivals.apply(left)
+            self.left = self.arrivals.apply(left, budget)
         return self.arrivals.take_applied()
 
     def from_log(self, seq: int, prev: int) -> None:
@@ -90,6 +90,15 @@ def test_a_turn_takes_as_much_as_it_may_and_a_batch_is_safe_with_its_last_comman
     assert here.arrivals.due()
     here.arrivals.honoured(here.turn(2))
     assert (here.runs, here.reports) == (3, [("a", None)])
+
+
+def test_a_turn_takes_no_more_bytes_than_it_may_and_then_nothing_else() -> None:
+    here = Neighbourhood()
+    here.send("a", -1, 5, 9, 12)
+    assert here.turn(100, len(value(5, -1)) + 1) == []
+    assert (here.runs, here.left) == (2, 0)
+    assert len(here.turn(100)) == 1
+    assert (here.runs, here.left) == (3, 99)
 
 
 def test_what_comes_behind_a_command_that_is_still_in_the_log_waits_for_it() -> None:
@@ -147,3 +156,16 @@ def test_other_topics_and_other_nodes_partitions_go_over_the_log() -> None:
     for sent in (elsewhere, history, []):
         here.way.send(sent, lambda failed: None)
     assert [sent.batch for sent in here.log.sent] == [elsewhere, history, []]
+
+
+def test_a_sender_that_goes_back_is_not_held_up_by_what_it_had_handed_over_before() -> None:
+    here = Neighbourhood()
+    here.send("second", 5, 9, 12)  # the first one was sent over the log, and is lost
+    assert not here.arrivals.due()
+    here.send("again", -1, 5, 9, 12)
+    here.arrivals.honoured(here.turn())
+    assert here.reports == [("again", None)], "what was sent in the round before is not reported"
+    assert here.runs == 3
+    here.arrivals.drop()
+    here.loop.advance(0)
+    assert len(here.reports) == 1

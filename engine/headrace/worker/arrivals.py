@@ -5,7 +5,10 @@ Only the way differs. On the log a record is safe when Kafka has it; here, when 
 applied it. Either way it carries its seq and the one before it, so the receiver applies each command once and in order,
 whichever way it came: what is handed over while something earlier is still to be read from the log waits for that. When
 the receiver's claim ends, what is not committed there fails as any send may, and goes again, over the log if the
-partition has gone to another node.
+partition has gone to another node. No command is sent over the log while one from before it waits here: read too early,
+it would be passed over as what follows a gap.
+
+What waits here is bounded, because it comes before events: a machine that has much of it reads none, and sends less.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ class Arrivals:
         self._partition = partition
         self._inputs = inputs
         self._arrived = arrived
-        self._waiting: dict[int, deque[tuple[Envelope, Handed]]] = {}  # by sender, in the order of its sending
+        self._waiting: dict[int, deque[tuple[Envelope, Handed, int]]] = {}  # by sender, in the order of its sending
         self._open: dict[Handed, None] = {}
         self._applied: list[Handed] = []  # in the turn that is open
 
@@ -44,7 +47,10 @@ class Arrivals:
         waiting = self._waiting.get(source)
         if waiting is None:
             waiting = self._waiting[source] = deque()
-        waiting.extend([(ENVELOPE.decode(record[3] or b""), together) for record in batch])
+        came = [(ENVELOPE.decode(value), together, len(value)) for record in batch if (value := record[3]) is not None]
+        while waiting and waiting[-1][0].seq >= came[0][0].seq:  # the sender has gone back: these come again
+            self._open.pop(waiting.pop()[1], None)
+        waiting.extend(came)
         self._arrived()
 
     def due(self) -> bool:
@@ -57,12 +63,13 @@ class Arrivals:
         last = self._inputs.last_seq(source)
         return envelope.prev == last or envelope.seq <= last
 
-    def apply(self, left: int) -> int:
-        """Apply up to `left` commands to the open turn; return how many may follow."""
+    def apply(self, left: int, budget: int) -> int:
+        """Apply up to `left` commands of about `budget` bytes to the open turn; return how many inputs may follow."""
         inputs = self._inputs
         for source, waiting in list(self._waiting.items()):
-            while waiting and left and self._is_next(source, waiting[0][0]):
-                envelope, batch = waiting.popleft()
+            while waiting and left and budget > 0 and self._is_next(source, waiting[0][0]):
+                envelope, batch, size = waiting.popleft()
+                budget -= size
                 inputs.envelope(envelope)
                 left -= 1
                 batch.left -= 1
@@ -70,7 +77,7 @@ class Arrivals:
                     self._applied.append(batch)
             if not waiting:
                 del self._waiting[source]
-        return left
+        return left if budget > 0 else 0
 
     def take_applied(self) -> list[Handed]:
         """End the turn: return the batches that its commit makes safe."""
@@ -87,7 +94,7 @@ class Arrivals:
         """Take no more; what is not applied is not going to be."""
         self._neighbours.close(self._partition, self)
         for waiting in self._waiting.values():
-            for _, batch in waiting:
+            for _, batch, _ in waiting:
                 self._fail(batch)
         self._waiting.clear()
 

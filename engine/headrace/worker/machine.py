@@ -248,7 +248,7 @@ class Machine:
             apply_command(own.popleft())
             left -= 1
         if left and not self._execution.full:
-            left = self._arrivals.apply(left)
+            left = self._arrivals.apply(left, self._limits.turn_bytes)
         if self.sources.waiting and left and not self._execution.full:
             self.sources.apply(left, self._limits.turn_bytes)
         if not self._timers_held and not self._draining:
