@@ -24,6 +24,7 @@ from headrace.execution.sdk.sdk_execution import SdkExecution
 from headrace.execution.sdk.seams import Answer
 from headrace.records.commands import Travelling
 from headrace.records.definitions import Backoff, Definition, decode_definition
+from headrace.records.trace_ids import traceparent
 from headrace.testing.ledger import Ledger
 from headrace.testing.member import Member
 from headrace.testing.views import RunView
@@ -226,6 +227,7 @@ def test_a_run_goes_on_when_its_app_cannot(node: EndpointWorld) -> None:
     assert body == b'{"b": 1, "a": 2}'
     assert headers["content-type"] == "application/json; charset=utf-8"
     assert headers["x-run-id"] == RUN_ID
+    assert headers["traceparent"] == traceparent(RUN_ID)
     assert headers["x-inngest-signature"] == ""  # there, though there is no key
     assert headers["x-inngest-req-version"] == "2"
     assert headers["x-request-id"]

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+import msgspec
 import pytest
 
 from headrace.errors import BadRequest, LogUnavailable
 from headrace.execution.connect.messages import Kind, Named, Reply, WireError, frame
 from headrace.execution.connect.settings import ConnectSettings
 from headrace.execution.sdk.seams import Answer, AppUnreachable, CallBroken
+from headrace.records.trace_ids import traceparent
 from tests.execution.connect.workers import PlayedSocket, World, app, app_call, hello, play, quiet, reply, until
 
 STOPPED = "connect_worker_stopped_responding"
@@ -40,7 +42,10 @@ def test_8_4_a_call_is_given_acknowledged_answered_and_acknowledged() -> None:
         )
         assert (request.app_name, request.function_slug, request.step_id) == ("shop", "shop-pay", "step")
         assert request.request_payload == b'{"event":{}}'
-        assert (request.system_trace_ctx, request.user_trace_ctx) == (b"{}", b"{}")
+        assert request.system_trace_ctx == request.user_trace_ctx
+        trace = msgspec.json.decode(request.user_trace_ctx, type=dict[str, str])
+        assert trace["traceparent"] == traceparent("01KAM0000000000000000000RR")
+        assert set(trace) == {"traceparent", "tracestate"}, "without either an SDK takes neither"
         assert len(request.lease_id) == 26
         worker.take("request-1")
         worker.answer(reply("request-1"))

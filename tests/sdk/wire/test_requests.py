@@ -46,6 +46,9 @@ def test_3_1_headers_of_a_call(played: Played) -> None:
     assert len(requests) == 3, "fresh for each attempt"
     assert first["x-inngest-job-id"] == second["x-inngest-job-id"] != third["x-inngest-job-id"]
     assert "gzip" in first["accept-encoding"]
+    assert first["traceparent"] == third["traceparent"], "one trace for a run"
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", first["traceparent"])
+    assert "inngest@fn=" in first["tracestate"]
     assert played.calls[0].query == {"fnId": played.function, "stepId": "step"}
 
 

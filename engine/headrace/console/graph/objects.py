@@ -11,7 +11,7 @@ from headrace.console.graph.event_json import data_json, payload, raw, version
 from headrace.console.graph.look import Look
 from headrace.console.graph.outputs import run_output
 from headrace.console.graph.statuses import run_status
-from headrace.console.graph.trace import Trace, trace_id
+from headrace.console.graph.trace import Trace
 from headrace.console.metadata import notes_of, origin_of
 from headrace.console.moments import iso
 from headrace.console.run_answers import ENVIRONMENT_ID
@@ -20,6 +20,7 @@ from headrace.console.steps import tell_run
 from headrace.console.whole_run import batch_of, cron_of, events_of
 from headrace.functions.sdk_config import app_uuid, function_uuid
 from headrace.records.definitions import Definition
+from headrace.records.trace_ids import trace_id
 
 RUNS_MAX = 1_000  # that one event has started, in one answer
 

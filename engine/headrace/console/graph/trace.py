@@ -7,7 +7,6 @@ the number of the last attempt, from 0; a run that has ended by itself has a chi
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import sha1
 from typing import Any
 
 import msgspec
@@ -24,6 +23,7 @@ from headrace.console.steps import Attempt, RunTold, StepTold
 from headrace.functions.sdk_config import app_uuid, function_uuid
 from headrace.records.invoked import step_hash
 from headrace.records.rows import step_name
+from headrace.records.trace_ids import span_of, trace_id
 
 ROOT, FINALIZATION = "Run", "Finalization"
 _OPS = {
@@ -37,15 +37,6 @@ _OPS = {
     "gateway": "AI_GATEWAY",
 }
 _TYPES = {"send_event": "step.sendEvent"}  # where it is not the name of the op
-
-
-def trace_id(run_id: str) -> str:
-    """Name the trace of a run: 32 hexadecimal digits."""
-    return sha1(run_id.encode(), usedforsecurity=False).hexdigest()[:32]
-
-
-def _span_id(run_id: str, *place: object) -> str:
-    return sha1(repr((run_id, *place)).encode(), usedforsecurity=False).hexdigest()[:16]
 
 
 class Trace:
@@ -62,7 +53,7 @@ class Trace:
         """Make the whole tree; `run` makes the object of the run."""
         row = self._row
         self._run = run
-        root_id = _span_id(row.run_id)
+        root_id = span_of(row.run_id)
         has_ended = row.status in ENDED
         span = self._span(
             root_id,
@@ -84,7 +75,7 @@ class Trace:
     def _step(self, step: StepTold, root_id: str) -> Object:
         row = self._row
         hashed = step_hash(step_name(step.step_id, step.occurrence))
-        span_id = _span_id(row.run_id, step.id)
+        span_id = span_of(row.run_id, step.id)
         has_output = step.status == "Completed" or (step.status == "Failed" and step.mistake is not None)
         op = _OPS.get(step.op, "RUN")
         span = self._span(
@@ -113,7 +104,7 @@ class Trace:
         ended_well = attempt.mistake is None
         return self._with_children(
             self._span(
-                _span_id(run_id, step.id, attempt.number),
+                span_of(run_id, step.id, attempt.number),
                 f"Attempt {attempt.number}",
                 "COMPLETED" if ended_well else "FAILED",
                 attempt.started_ms,
@@ -134,7 +125,7 @@ class Trace:
         steps_ms = max((step.ended_ms for step in self._told.steps), default=row.started_ms or row.queued_ms)
         return self._with_children(
             self._span(
-                _span_id(row.run_id, FINALIZATION, "end"),
+                span_of(row.run_id, FINALIZATION, "end"),
                 FINALIZATION,
                 run_status(row.status),
                 steps_ms,

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import msgspec
+
 from headrace.execution.connect.messages import ExecutorRequest, Kind, Reply, ReplyStatus, frame
 from headrace.execution.sdk.seams import Answer, AppCall
+from headrace.execution.sdk.tracing import trace_context
 from headrace.functions.sdk_config import app_uuid, function_uuid
 
 ACCOUNT_ID = "00000000-0000-4000-a000-000000000000"
 ENVIRONMENT_ID = "00000000-0000-4000-b000-000000000000"
-_NO_TRACE = b"{}"
 _HTTP_STATUS: dict[int, int] = {ReplyStatus.NOT_COMPLETED: 206, ReplyStatus.DONE: 200}
 
 
 def request_frame(call: AppCall, lease: str) -> bytes:
     """Write the frame that gives a call to a worker."""
+    trace = msgspec.json.encode(trace_context(call))
     request = ExecutorRequest(
         request_id=call.request_id,
         account_id=ACCOUNT_ID,
@@ -26,8 +29,8 @@ def request_frame(call: AppCall, lease: str) -> bytes:
         function_slug=call.function_id,
         step_id=call.step_id,
         request_payload=call.body,
-        system_trace_ctx=_NO_TRACE,
-        user_trace_ctx=_NO_TRACE,
+        system_trace_ctx=trace,
+        user_trace_ctx=trace,
         run_id=call.run_id,
         lease_id=lease,
         job_id=call.job_id,

@@ -12,6 +12,7 @@ import msgspec
 
 from headrace.execution.sdk.seams import TARGET, AppCall
 from headrace.execution.sdk.signing import SIGNATURE_HEADER, canonical, sign
+from headrace.execution.sdk.tracing import trace_context
 
 _WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 
@@ -65,6 +66,7 @@ def endpoint_request(call: AppCall, signing_key: str, at_s: int) -> EndpointRequ
         "x-request-id": call.request_id,
         "x-inngest-job-id": call.job_id,
         "x-inngest-req-version": str(call.version),
+        **trace_context(call),
         # The app knows a call of ours by this header: without a key it is there all the same.
         SIGNATURE_HEADER: sign(signing_key, _signed(body), at_s) if signing_key else "",
     }

@@ -10,6 +10,7 @@ from headrace.errors import BadRequest
 from headrace.execution.sdk.answer import ANSWER_BYTES_MAX
 from headrace.execution.sdk.seams import TARGET, Answer, AppCall, AppUnreachable, CallBroken
 from headrace.execution.sdk.signing import SIGNATURE_HEADER, canonical, sign
+from headrace.execution.sdk.tracing import trace_context
 
 CALL_S = 2 * 3600.0
 
@@ -31,6 +32,7 @@ class HttpCaller:
             "x-inngest-job-id": call.job_id,
             "x-run-id": call.run_id,
             "x-inngest-step-id": call.step_id,
+            **trace_context(call),
         }
         body = call.body
         if self._signing_key:
