@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.served import Served
+from tests.sdk.openings import LATER, openings
 from tests.sdk.play import Play
 from tests.sdk.programs import SDKS, Program
 
@@ -56,8 +57,17 @@ def stage(
         for app in apps:
             app.register()
         for play in plays.values():
-            play.open()
+            play.open(openings(play.kind))
         yield plays
+
+
+@pytest.fixture(scope="session")
+def later(stage: dict[str, Play]) -> None:
+    """Send the events of what is a matter of time, once the largest run of the first ones is over."""
+    for play in stage.values():
+        play.end("large")
+    for play in stage.values():
+        play.open(LATER)
 
 
 @pytest.fixture

@@ -47,7 +47,6 @@ def _limited() -> dict[str, Datas]:
         "batch": [{"n": n} for n in range(6)],
         "batch_timeout": [{"n": 1, "shop": "a"}, {"n": 2, "shop": "b"}, {"n": 3, "shop": "a"}],
         "rate_limit": [{"user": "a"}, {"user": "a"}, {"user": "b"}],
-        "throttle": [{} for _ in range(3)],
         "concurrency": [{"user": "a"}, {"user": "a"}, {"user": "b"}],
         "concurrency_plain": [{"user": "any"} for _ in range(5)],
         "priority": [{"n": 0}, {"n": 1}, {"n": 2}, {"n": 3}, {"n": 4, "vip": True}],
@@ -58,6 +57,10 @@ def _limited() -> dict[str, Datas]:
 
 def _beside() -> dict[str, Datas]:
     return {case: [{}] for case in ("parallel", "parallel_kinds")}
+
+
+# What is a matter of time is started when the crowd of the first events has gone.
+LATER: dict[str, Datas] = {"groups_wait": [{}], "groups_race": [{}], "throttle": [{}, {}, {}]}
 
 
 def openings(kind: str) -> dict[str, Datas]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.sdk.openings import openings
+from tests.sdk.openings import Datas
 from tests.sdk.programs import ONLY_ERROR, Program, ask, await_that
 
 ENDED = ("Completed", "Failed", "Cancelled", "Skipped")
@@ -63,12 +63,11 @@ class Play(Engine):
         self.kind = app.kind
         self.ids: dict[str, list[str]] = {}
 
-    def open(self) -> None:
-        """Send the first events of all cases."""
-        cases = openings(self.kind)
+    def open(self, cases: dict[str, Datas]) -> None:
+        """Send the first events of cases."""
         events = [{"name": self.event(case), "data": data} for case, datas in cases.items() for data in datas]
         ids = iter(self.send(*events))
-        self.ids = {case: [next(ids) for _ in datas] for case, datas in cases.items()}
+        self.ids |= {case: [next(ids) for _ in datas] for case, datas in cases.items()}
 
     def event(self, case: str) -> str:
         """Name an event of this app."""

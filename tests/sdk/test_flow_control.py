@@ -62,6 +62,7 @@ def test_7_4_what_is_over_the_rate_starts_nothing(play: Play) -> None:
     assert play.result("rate_limit", one_of_two(play, "rate_limit")) == "a"
 
 
+@pytest.mark.usefixtures("later")
 def test_7_3_a_throttle_delays_and_drops_nothing(play: Play) -> None:
     for number in range(3):
         play.result("throttle", number)

@@ -7,13 +7,7 @@ import pytest
 from tests.sdk.play import Play
 from tests.sdk.programs import only
 
-
-@pytest.fixture(scope="module")
-def groups(stage: dict[str, Play]) -> None:
-    """Start the groups of all SDKs: later than everything else, because who is first in a race is a matter of time."""
-    for play in stage.values():
-        for case in ("groups_wait", "groups_race"):
-            play.ids[case] = [play.tell(case)]
+timed = pytest.mark.usefixtures("later")
 
 
 def calls(play: Play, case: str) -> int:
@@ -27,20 +21,23 @@ def test_3_7_steps_side_by_side_run_once_each_and_are_joined(play: Play) -> None
     assert (sorted(order[:3]), order[3:]) == (["a", "b", "c"], ["join"])
 
 
-def test_3_7_groups_wait_for_each_other(play: Play, groups: None) -> None:
+@timed
+def test_3_7_groups_wait_for_each_other(play: Play) -> None:
     assert play.result("groups_wait") == "both"
     order = play.order("groups_wait", play.end("groups_wait")["run_id"])
     assert order == ["a1", "b1", "a2", "b2"]
 
 
-def test_3_7_groups_that_race_do_not_wait_for_each_other(play: Play, groups: None) -> None:
+@timed
+def test_3_7_groups_that_race_do_not_wait_for_each_other(play: Play) -> None:
     assert play.result("groups_race") == "both"
     order = play.order("groups_race", play.end("groups_race")["run_id"])
     assert order == ["a1", "a2", "b1", "b2"]
 
 
+@timed
 @only("python")
-def test_3_7_two_groups_of_two_steps_take_seven_calls_or_nine_in_a_race(play: Play, groups: None) -> None:
+def test_3_7_two_groups_of_two_steps_take_seven_calls_or_nine_in_a_race(play: Play) -> None:
     assert play.result("groups_wait") == play.result("groups_race") == "both"
     assert (calls(play, "groups_wait"), calls(play, "groups_race")) == (7, 9)
 
