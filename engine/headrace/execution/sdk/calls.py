@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from headrace.execution.sdk.answer import Op, read_answer
-from headrace.execution.sdk.memo import ended_in_order, event_json
+from headrace.execution.sdk.memo import event_json, has_ended
 from headrace.execution.sdk.names import hash_of
 from headrace.execution.sdk.request import Asked, request_body
 from headrace.execution.sdk.seams import TARGET, AppCall, AppUnreachable, CallBroken
@@ -102,7 +102,7 @@ class Calls:
                 checkpointed = definition.id
         job_id = f"{run_id}-{step_id}"  # the same for all attempts of one thing
         if step == WHOLE:
-            job_id += f"-{len(ended_in_order(run.memo))}"
+            job_id += f"-{sum(map(has_ended, run.memo.values()))}"
         if self._events is None:
             self._events = [event_json(event) for event in run.run.events]
         asked = Asked(

@@ -68,9 +68,14 @@ def error_fields(failure: Failure) -> dict[str, Any]:
     return fields
 
 
+def has_ended(row: Step) -> bool:
+    """Tell whether it is a step that has its result."""
+    return row.state != StepState.PENDING and row.op != StepOp.DEFER
+
+
 def ended_in_order(steps: Mapping[bytes, Step]) -> list[tuple[bytes, Step]]:
     """List the steps that have ended, in the order in which they did."""
-    ended = [(name, row) for name, row in steps.items() if row.state != StepState.PENDING and row.op != StepOp.DEFER]
+    ended = [(name, row) for name, row in steps.items() if has_ended(row)]
     ended.sort(key=lambda entry: entry[1].order)
     return ended
 
