@@ -12,7 +12,7 @@ from examples.run import names
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
-DEADLINE_S = 120
+DEADLINE_S = 300  # the first time one of them fetches packages
 
 
 @pytest.mark.parametrize("name", names())
