@@ -26,7 +26,7 @@ SHOWN_IN = {
     "a Release leaves a place in the queue alone": 5,
     "a batch takes one event more than it may": 3,
     "a gap between published events is accepted at once": 40,
-    "a gate that has given out more than its limit gives on": 6,
+    "a gate that has given out more than its limit gives on": 110,
     "a machine runs before its claim is read back": 1,
     "a new owner does not know who waits at a gate": 1,
     "a priority puts a run behind others": 5,
@@ -91,7 +91,7 @@ STORIES: dict[str, Callable[[], None]] = {
 @pytest.mark.parametrize("name", [name for name in PLANTS if name not in STORIES])
 def test_a_checker_finds(name: str) -> None:
     plant = PLANTS[name]
-    for seed in sorted(range(SEEDS_MAX), key=lambda seed: seed != SHOWN_IN.get(name, 0)):
+    for seed in [SHOWN_IN.get(name, 0), *range(SEEDS_MAX)]:
         try:
             with plant.planted():
                 Simulation(plant.plan(draw_plan(seed))).run()
