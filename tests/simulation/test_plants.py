@@ -32,7 +32,7 @@ SHOWN_IN = {
     "a priority puts a run behind others": 5,
     "a rate limit counts what it drops": 7,
     "a rate makes up for the time in which nothing came": 5,
-    "a repeat prolongs the window": 6,
+    "a repeat prolongs the window": 105,
     "a run that sleeps forgets its slots without giving them back": 2,
     "a run that was called answers after its caller has given up": 1,
     "a throttle lets one more go at once": 6,
