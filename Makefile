@@ -12,7 +12,7 @@ STAMP := .venv/.installed
 # Processes for the tests that need no broker: one a core, but not more than eight (each imports the whole engine).
 JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$cores -gt 8 ] && cores=8; echo $$cores)
 # Processes for the tests on a real Kafka: each has a broker of its own, and most of the time waits for it.
-BROKERS ?= 3
+BROKERS ?= 2
 # How many simulated worlds to run, and the seed of the first. A fresh seed unless one is given.
 N ?= 20
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
@@ -67,15 +67,19 @@ test: $(STAMP) ## run the tests, all but the slow ones
 	@echo "== the Python SDK once more, its code kept in memory between steps"
 	HEADRACE_EVICT=never $(BIN)/python -m pytest tests/sdk_python -m "not slow"
 	@echo "== tests on a real Kafka, in $(BROKERS) processes"
-	$(BIN)/python -m pytest --numprocesses=$(BROKERS) --dist=worksteal -m "kafka and not slow and not alone" --durations=10
+	$(BIN)/python -m pytest --numprocesses=$(BROKERS) --dist=worksteal -m "kafka and not slow and not alone" \
+	    --ignore=tests/sdk --durations=10
 	@echo "== those that measure time"
 	$(BIN)/python -m pytest -m "kafka and not slow and alone"
 
-test-all: $(STAMP) ## run the slow tests, which `make test` leaves out
+test-all: $(STAMP) ## run the slow tests, which `make test` leaves out, and those of the SDKs of Inngest
 	@echo "== slow tests that need no broker, in $(JOBS) processes"
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal -m "slow and not kafka"
 	@echo "== slow tests on a real Kafka, in $(BROKERS) processes"
-	$(BIN)/python -m pytest --numprocesses=$(BROKERS) --dist=worksteal -m "kafka and slow and not alone" --durations=10
+	$(BIN)/python -m pytest --numprocesses=$(BROKERS) --dist=worksteal -m "kafka and slow and not alone" \
+	    --ignore=tests/sdk --durations=10
+	@echo "== apps of Inngest's SDKs on a real Kafka, in one process: they share a server, and mostly wait"
+	$(BIN)/python -m pytest tests/sdk -m "kafka" --durations=10
 	@echo "== those that measure time"
 	$(BIN)/python -m pytest -m "kafka and slow and alone" --durations=5
 
