@@ -79,6 +79,7 @@ def settled_changelog(cluster: Cluster) -> Changelog:
     return found[-1]
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_limits_hold_over_three_nodes_that_are_killed(kafka_bootstrap: str, tmp_path: Path) -> None:
     with Cluster(kafka_bootstrap, tmp_path, partitions=6, app=GATES) as cluster, history_of(cluster) as history:
