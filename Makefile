@@ -70,7 +70,7 @@ test: $(STAMP) ## run the tests, all but the slow ones
 	$(BIN)/python -m pytest --numprocesses=$(BROKERS) --dist=worksteal -m "kafka and not slow and not alone" \
 	    --ignore=tests/sdk --durations=10
 	@echo "== those that measure time"
-	$(BIN)/python -m pytest -m "kafka and not slow and alone"
+	$(BIN)/python -m pytest -m "kafka and not slow and alone" --ignore=tests/sdk
 
 test-all: $(STAMP) ## run the slow tests, which `make test` leaves out, and those of the SDKs of Inngest
 	@echo "== slow tests that need no broker, in $(JOBS) processes"
@@ -81,7 +81,7 @@ test-all: $(STAMP) ## run the slow tests, which `make test` leaves out, and thos
 	@echo "== apps of Inngest's SDKs on a real Kafka, in one process: they share a server, and mostly wait"
 	$(BIN)/python -m pytest tests/sdk -m "kafka" --durations=10
 	@echo "== those that measure time"
-	$(BIN)/python -m pytest -m "kafka and slow and alone" --durations=5
+	$(BIN)/python -m pytest -m "kafka and slow and alone" --ignore=tests/sdk --durations=5
 
 check: $(STAMP) ## format, lint and types: says what is wrong, changes nothing
 	$(BIN)/ruff format --check .

@@ -36,15 +36,16 @@ def recipe(target: str) -> list[str]:
     return [line for line in lines if not line.startswith("echo ")]
 
 
-def pytest_selections(target: str) -> list[tuple[str, str]]:
-    """List (marker expression, other arguments that are not options) of each pytest that a target runs."""
+def pytest_selections(target: str) -> list[tuple[str, str, str]]:
+    """List (marker expression, folder that is ignored, folder that alone is run) of each pytest that a target runs."""
     selections = []
-    for line in recipe(target):
+    for line in "\n".join(recipe(target)).replace("\\\n", " ").splitlines():
         words = shlex.split(line)
         arguments = words[words.index("pytest") + 1 :]
         expression = arguments[arguments.index("-m") + 1]
         paths = " ".join(word for word in arguments if not word.startswith("-") and word != expression)
-        selections.append((expression, paths))
+        ignored = " ".join(word.partition("=")[2] for word in arguments if word.startswith("--ignore="))
+        selections.append((expression, ignored, paths))
     return selections
 
 
@@ -57,16 +58,21 @@ def test_commits_are_checked_by_what_make_check_runs() -> None:
 
 def test_ci_runs_every_test_and_none_twice() -> None:
     script = (ROOT / ".ci" / "run").read_text("utf-8")
-    assert re.findall(r"^run (\S+)$", script, re.MULTILINE) == ["setup", "check", "test", "test-all"]
+    assert re.findall(r"^run make (\S+)$", script, re.MULTILINE) == ["setup", "check", "test", "test-all"]
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
-    whole: list[tuple[str, str]] = []
-    evicted: list[tuple[str, str]] = []
-    for expression, paths in pytest_selections("test") + pytest_selections("test-all"):
-        (evicted if paths else whole).append((expression, paths))
-    assert evicted == [("not slow", "tests/sdk_python")]
+    selections = pytest_selections("test") + pytest_selections("test-all")
+    evicted = ("not slow", "", "tests/sdk_python")
+    assert selections.count(evicted) == 1
+    selections.remove(evicted)
     for values in itertools.product((False, True), repeat=3):
         marks = dict(zip(("kafka", "slow", "alone"), values, strict=True))
-        assert [eval(expression, {}, marks) for expression, _ in whole].count(True) == 1, marks
+        for folder in ("tests/house", "tests/sdk"):
+            chosen = [
+                expression
+                for expression, ignored, only in selections
+                if eval(expression, {}, marks) and folder != ignored and only in ("", folder)
+            ]
+            assert len(chosen) == 1, (marks, folder, chosen)
 
 
 def test_the_second_round_of_the_python_sdk_keeps_code_in_memory() -> None:

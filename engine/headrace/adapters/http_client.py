@@ -104,7 +104,7 @@ class HttpClient:
                 method, url, headers=_written(headers), data=body, allow_redirects=False, timeout=connect
             ) as response:
                 read = await _read(response, bytes_max)
-                return HttpAnswer(response.status, {k.lower(): v for k, v in response.headers.items()}, read)
+                return HttpAnswer(response.status, _joined(response.headers), read)
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL, aiohttp.ConnectionTimeoutError) as error:
             raise NotReached(f"{_shown(url)}: {_reason(error)}") from None
         except ValueError as error:  # a port that is no number, say
@@ -145,6 +145,15 @@ class _CheckedResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._resolver.close()
+
+
+def _joined(headers: Mapping[str, str]) -> dict[str, str]:
+    """Give each header once; what came more than once is one list."""
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        name = name.lower()
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
 def _written(headers: Mapping[str, str]) -> dict[str, str]:

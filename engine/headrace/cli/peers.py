@@ -212,12 +212,18 @@ class Peers:
         return None if known else Response(status_code=401)
 
     async def _answer_events(self, request: Request) -> Response:
+        refused = self._refused(request)
+        if refused is not None:
+            return refused
         found = self._execution.events_of(request.path_params["run_id"])
-        return self._refused(request) or (Response(status_code=404) if found is None else Response(found))
+        return Response(status_code=404) if found is None else Response(found)
 
     async def _answer_memos(self, request: Request) -> Response:
+        refused = self._refused(request)
+        if refused is not None:
+            return refused
         found = self._execution.memos_of(request.path_params["run_id"])
-        return self._refused(request) or (Response(status_code=404) if found is None else Response(found))
+        return Response(status_code=404) if found is None else Response(found)
 
     async def _answer_checkpoint(self, request: Request) -> Response:
         refused = self._refused(request)

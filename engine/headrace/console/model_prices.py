@@ -1,4 +1,4 @@
-"""What calls of language models cost about, by the providers' price lists of August 2026: dollars for a million tokens.
+"""What calls of language models cost about, as Inngest's server had it in August 2026: dollars for a million tokens.
 
 An estimate, for people who look at a run: discounts, cached tokens and later prices are not in it. A model that is not
 listed has none.

@@ -57,6 +57,7 @@ def read_event(value: bytes | None, key: bytes | None = None, *, internal: bool 
             and memoryview(fields.data)[0] == _OPENING
         ):
             return fields
+        return _check_fields(fields, key, internal)
     return _read_event(value, key, internal)
 
 
@@ -86,6 +87,10 @@ def _read_event(value: bytes | None, key: bytes | None, internal: bool) -> Event
             'an event is a JSON object {"name": string, "data": object, …}',
             "look at the first bytes of the value: " + repr(value[:60]),
         ) from None
+    return _check_fields(fields, key, internal)
+
+
+def _check_fields(fields: EventFields, key: bytes | None, internal: bool) -> EventFields:
     if (fields.id is not None and len(fields.id) > ID_LENGTH_MAX) or (key is not None and len(key) > KEY_BYTES_MAX):
         raise _bad(
             "event_id_too_long",

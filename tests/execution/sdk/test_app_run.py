@@ -449,3 +449,19 @@ def test_what_an_app_makes_beside_a_failing_function_is_kept(clusters: list[Clus
     cluster.send("go")
     [run] = cluster.wait_ended()
     assert (run.output, sorted(app.made)) == ("end", ["a", "b"])
+
+
+class Unreadable(dict[str, str]):
+    """Headers that fail when they are looked at, in a way that nobody has foreseen."""
+
+    def __contains__(self, name: object) -> bool:
+        raise RuntimeError("unforeseen")
+
+
+def test_what_nobody_has_foreseen_is_a_failed_attempt(clusters: list[Cluster]) -> None:
+    app = PretendApp({"app-f": lambda event, step: "ok"}, answers=[Answer(200, Unreadable(), b"1")])
+    cluster = started(clusters, app)
+    cluster.send("go")
+    [run] = cluster.wait_ended()
+    assert (run.output, [attempt for _, _, attempt, _ in app.seen]) == ("ok", [0, 1])
+    assert "app_call_failed" in {code for _, code, _ in cluster.world.told()}

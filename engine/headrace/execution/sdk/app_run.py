@@ -318,7 +318,8 @@ class AppRun:
             self._suspended = True
             self.owned.owner.submit(Suspended(self.run_id, sorted(waiting)))
             ends_group = waiting[0] in self.group and self.memo[waiting[0]].op == StepOp.SLEEP
-            if len(waiting) == 1 and self.memo[waiting[0]].op not in _MADE and not ends_group:
+            alone = len(waiting) == 1 and self.memo[waiting[0]].op not in _MADE and not ends_group
+            if alone or self.home.crowded:
                 self.home.forget(self)  # one call says again all that is known here
 
     @property

@@ -23,12 +23,13 @@ _SLICE = 500
 class AppAway:
     """One app that cannot be reached."""
 
-    __slots__ = ("delay_s", "reason", "timer", "waiting")
+    __slots__ = ("delay_s", "reason", "timer", "trying", "waiting")
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
         self.delay_s = _FIRST_S
-        self.timer: Handle | None = None
+        self.timer: Handle | None = None  # of the next run that tries
+        self.trying = False  # runs may call: it is to be seen whether the app is back
         self.waiting: dict[tuple[Owner, str], None] = {}  # runs, the longest waiting first
 
 
@@ -43,7 +44,7 @@ class Away:
     def reason(self, app: str) -> str:
         """Say why an app cannot be reached; "" for one that can, or that has not been tried."""
         away = self._apps.get(app)
-        return "" if away is None or away.timer is None else away.reason
+        return "" if away is None or away.trying else away.reason
 
     def add(self, app: str, owner: Owner, run_id: str, reason: str, *, tried: bool) -> None:
         """Have a run wait for its app; `tried` if a call was made and did not get through."""
@@ -55,10 +56,10 @@ class Away:
         if (owner, run_id) not in away.waiting:
             away.waiting[owner, run_id] = None
             owner.submit(CodeMissing(run_id, True, f"the app {app!r} cannot be called: {reason}"))
+        if tried:
+            away.trying = False
         if away.timer is None:
             away.timer = self._loop.call_later(away.delay_s, self._try_one, app)
-            if tried:
-                away.delay_s = min(away.delay_s * 2, _LONGEST_S)
 
     def reached(self, app: str) -> None:
         """Note that the app has answered: all its runs go on."""
@@ -86,6 +87,10 @@ class Away:
             return
         owner, run_id = next(iter(away.waiting))
         del away.waiting[owner, run_id]
+        away.trying = True
+        away.delay_s = min(away.delay_s * 2, _LONGEST_S)
+        # Nothing need come of it: the run may have ended, or go to another node. Then the next one tries.
+        away.timer = self._loop.call_later(away.delay_s, self._try_one, app)
         owner.submit(CodeMissing(run_id, False))
 
     def forget(self, owner: Owner, run_id: str | None = None) -> None:

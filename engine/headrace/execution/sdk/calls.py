@@ -77,18 +77,27 @@ class Calls:
         except asyncio.CancelledError:
             self._done(step)
             raise
-        except Exception as error:  # what is recorded cannot be written, say: the run must not hang for it
+        except Exception as error:  # what is recorded cannot be written, say
             self._done(step)
-            home.tell("app_call_failed", f"run {run.run_id} of {run.definition.id}: {error!r}")
-            run.call_failed(step, used, Failure(type(error).__name__, str(error)))
+            run.call_failed(step, used, self._unexpected(error))
             return
         self._done(step)
-        if not run.ended:
+        if run.ended:
+            return
+        try:
             home.reached(run.definition)
             read = read_answer(answer, home.clock.wall_ms())
             run.choose_version(read.version, answer.status)
             take_answer(run, step, used, started_ms, read.outcome)
-            run.look_soon()
+        except Exception as error:
+            run.call_failed(step, used, self._unexpected(error))
+        run.look_soon()
+
+    def _unexpected(self, error: Exception) -> Failure:
+        """Make a failed attempt of what nobody has foreseen: the run must not hang for it."""
+        run = self._run
+        run.home.tell("app_call_failed", f"run {run.run_id} of {run.definition.id}: {error!r}")
+        return Failure(type(error).__name__, str(error))
 
     def _app_call(self, step: bytes, used: int) -> AppCall:
         run = self._run
@@ -125,8 +134,12 @@ class Calls:
     async def _request(self, name: bytes, op: Op, attempt: int) -> None:
         run = self._run
         started_ms = run.owned.owner.time_ms()
+        output: bytes | None = None
+        failure: Failure | None
         try:
             output, failure = await run.home.perform(op.op, options_of(op))
+        except Exception as error:
+            failure = self._unexpected(error)
         finally:
             self._done(name)
         if not run.ended:

@@ -84,6 +84,11 @@ class SdkExecution:
         return bool(self._last)
 
     @property
+    def crowded(self) -> bool:
+        """Whether what only waits should be let go, so that counting what is busy stays rare."""
+        return self._live > self._live_max // 2
+
+    @property
     def full(self) -> bool:
         """Whether so many runs are under way that no more events should be taken for now."""
         if self._live < self._live_max:
