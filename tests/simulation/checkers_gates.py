@@ -30,6 +30,7 @@ class GateRules:
         self._queues: list[dict[bytes, dict[bytes, Any]]] = [defaultdict(dict) for _ in oracles]
         self._gates: dict[str, list[Any]] = {}  # by run: [gate, partition, limit, share]
         self._asked: dict[tuple[str, bytes], tuple[str, str, bytes]] = {}  # by run and gate: function, limit, share
+        self._gave_back: set[str] = set()  # runs that had asked their gates when a pause came
         self._not_begun: dict[tuple[str, ...], list[Follow]] = defaultdict(list)
         self.judged: Counter[str] = Counter()
 
@@ -72,6 +73,9 @@ class GateRules:
             self._gates[run_id] = row[14][0]
             for gate, _, limit, share in row[14][0]:
                 self._asked[run_id, gate] = (row[0], limit, share)
+            _, _, _, asked, *_, paused_at, _, _, _ = row[14]
+            if asked and paused_at and len(row[14][0]) > 1:
+                self._gave_back.add(run_id)
 
     def _take_asked(self, row: Any) -> None:
         # A run that ends in the turn in which it was made shows only in what it has asked for.
@@ -156,8 +160,11 @@ class GateRules:
         for name in dict.fromkeys(begun):
             waiting = self._not_begun[name]
             still = [follow for follow in waiting if follow.begun is None and follow.ended is None]
+            # A run whose slot is on its way when a pause comes asks anew after it, and of several gates elsewhere the
+            # first may be ahead of its home then: it may give the slot to the next run of the key in between.
+            in_order = [follow for follow in still if follow.run_id not in self._gave_back]
             for follow in waiting:
-                passed_by = [other for other in still if earlier(other, follow)] if follow.begun == moment else []
+                passed_by = [other for other in in_order if earlier(other, follow)] if follow.begun == moment else []
                 if passed_by:
                     raise Violation(
                         f"I9: {follow.run_id} of {name} begins at {moment}, {passed_by[0].run_id} came before it"

@@ -104,6 +104,7 @@ class Ledger:
         self.places = [Place() for _ in oracles]
         self.tick = 0
         self.steps: dict[tuple[str, bytes], StepLife] = {}
+        self.unseen: set[tuple[str, bytes]] = set()  # steps that came and went in one commit
         self.letters: list[Letter] = []
         self.seen: dict[tuple[bytes, int, int], int] = {}  # digest, partition of events, offset → tick
         self.gone: dict[bytes, list[Gone]] = defaultdict(list)  # by key of the waiter
@@ -145,10 +146,14 @@ class Ledger:
                 place.heard[int.from_bytes(key[2:6], "big")].append((self.tick, unpack(raw)))
 
     def _step(self, home: int, run_id: str, name: bytes, raw: bytes | None) -> None:
-        row = None if raw is None else unpack(raw)
-        if row is None or row[1] not in (WAIT, INVOKE, SIGNAL, STATE):
-            return
         life = self.steps.get((run_id, name))
+        if raw is None:
+            if life is None:
+                self.unseen.add((run_id, name))
+            return
+        row = unpack(raw)
+        if row[1] not in (WAIT, INVOKE, SIGNAL, STATE):
+            return
         if life is None:
             life = self.steps[run_id, name] = StepLife(run_id, name, row[1], home, self.tick, row[8])
         if row[2] and life.done_tick < 0:
