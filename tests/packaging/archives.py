@@ -14,6 +14,9 @@ import pytest
 from tests.house.sources import ROOT
 
 
+_QUIETLY = ["--quiet", "--disable-pip-version-check", "--no-compile"]
+
+
 @dataclass(frozen=True)
 class Archives:
     """What is published: the sdist, and the wheel that was built from that sdist."""
@@ -49,8 +52,8 @@ class Environment:
         return done.stdout
 
     def install(self, *requirements: str) -> None:
-        """Install with pip, as a user would."""
-        self.run("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements)
+        """Install with pip, as a user would; the pip is our own, for the one that comes with Python is half as fast."""
+        self.run(sys.executable, "-m", "pip", "--python", self.bin / "python", "install", *_QUIETLY, *requirements)
 
 
 @cache
@@ -70,7 +73,7 @@ def build_archives(folder: Path) -> Archives:
 
 def create_environment(folder: Path, python: str = sys.executable) -> Environment:
     """Make an empty environment for an interpreter."""
-    subprocess.run([python, "-m", "venv", folder / "venv"], check=True, env=clean_variables())
+    subprocess.run([python, "-m", "venv", "--without-pip", folder / "venv"], check=True, env=clean_variables())
     return Environment(folder)
 
 
