@@ -22,7 +22,7 @@ export STAY
 # most of a second more.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo example test test-all check fix simulate bench clean
+.PHONY: help setup demo example test test-all test-sdk test-slow check fix simulate bench clean
 
 help: ## print the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,7 @@ $(STAMP): pyproject.toml
 	    "$$found" -m venv --clear .venv; \
 	fi; \
 	echo "Installing Headrace and its tools into .venv (a minute or so) ..."; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[kafka,dev]'; \
 	touch $(STAMP)
 
@@ -72,16 +73,18 @@ test: $(STAMP) ## run the tests, all but the slow ones
 	@echo "== those that measure time"
 	$(BIN)/python -m pytest -m "kafka and not slow and alone" --ignore=tests/sdk
 
+# Apps of Inngest's SDKs share a server, and mostly wait: they are tested beside the slow tests, which step aside.
 test-all: $(STAMP) ## run the slow tests, which `make test` leaves out, and those of the SDKs of Inngest
-	@echo "== slow tests that need no broker, in $(JOBS) processes"
-	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal -m "slow and not kafka"
-	@echo "== slow tests on a real Kafka, in $(BROKERS) processes"
-	$(BIN)/python -m pytest --numprocesses=$(BROKERS) --dist=worksteal -m "kafka and slow and not alone" \
-	    --ignore=tests/sdk --durations=10
-	@echo "== apps of Inngest's SDKs on a real Kafka, in one process: they share a server, and mostly wait"
-	$(BIN)/python -m pytest tests/sdk -m "kafka" --durations=10
-	@echo "== those that measure time"
+	@$(MAKE) --no-print-directory --jobs=2 test-sdk test-slow
+	@echo "== slow tests that measure time"
 	$(BIN)/python -m pytest -m "kafka and slow and alone" --ignore=tests/sdk --durations=5
+
+test-sdk: $(STAMP) ## run the tests of apps of Inngest's SDKs on a real Kafka, in one process
+	$(BIN)/python -m pytest tests/sdk --durations=10
+
+test-slow: $(STAMP) ## run the slow tests that measure no time, in two processes
+	nice -n 10 $(BIN)/python -m pytest --numprocesses=$(BROKERS) --dist=worksteal -m "slow and not (kafka and alone)" \
+	    --ignore=tests/sdk --durations=10
 
 check: $(STAMP) ## format, lint and types: says what is wrong, changes nothing
 	$(BIN)/ruff format --check .

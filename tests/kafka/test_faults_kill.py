@@ -100,9 +100,9 @@ def test_a_node_is_killed_under_load_twenty_times(kafka_bootstrap: str, tmp_path
     with Cluster(kafka_bootstrap, tmp_path) as cluster, history_of(cluster) as history:
         node = cluster.start("a")
         readies: list[float] = []
-        with Load(cluster, 60, work_ms=10) as load:
+        with Load(cluster, 30, work_ms=10) as load:
             for _ in range(20):
-                await_share(history, history.ended_runs("flows-order") + 20)
+                await_share(history, history.ended_runs("flows-order") + 10)
                 node.kill()
                 node.start()
                 readies.append(node.await_ready())
