@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.bare import bare_kafka
 from benchmarks.node import BenchNode
 
 Figures = dict[str, list[float]]
@@ -61,7 +62,11 @@ def throughput(node: BenchNode, event: str, count: int, label: str, figures: Fig
 
 
 def latency(node: BenchNode, seconds: int, figures: Figures) -> None:
-    """Send 50 events a second; the functions take the times."""
+    """Send 50 events a second; the functions take the times. What Kafka alone takes stands beside."""
+    acknowledged, consumed = bare_kafka(node.bootstrap, seconds)
+    for label, bare in (("Kafka alone, to acknowledged", acknowledged), ("Kafka alone, to consumed", consumed)):
+        figures.setdefault(f"{label} at 50/s: p50 ms", []).append(quantile(bare, 0.5))
+        figures.setdefault(f"{label} at 50/s: p99 ms", []).append(quantile(bare, 0.99))
     node.dump()
     node.produce("bench/timed", 50 * seconds, 50).wait()
     time.sleep(1)
