@@ -25,6 +25,7 @@ from rich.table import Table
 from benchmarks.measures import (
     Figures,
     batches,
+    kafka_alone,
     keyed,
     latency,
     quantile,
@@ -72,6 +73,7 @@ class Bench:
             ("keyed", lambda: keyed(node, count(50_000), figures)),
             ("batches", lambda: batches(node, "bench/click", count(1_000_000), "partitioned batches", figures)),
             ("batches", lambda: batches(node, "bench/click-together", count(400_000), "batches", figures)),
+            ("latency", lambda: kafka_alone(self.bootstrap, max(int(20 * self.scale), 5), figures)),
             ("latency", lambda: latency(node, max(int(20 * self.scale), 5), figures)),
             ("sleeps", lambda: sleeps(node, count(10_000), figures)),
             ("waits", lambda: waits(node, count(100_000), figures)),
