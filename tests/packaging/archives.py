@@ -13,7 +13,6 @@ import pytest
 
 from tests.house.sources import ROOT
 
-
 _QUIETLY = ["--quiet", "--disable-pip-version-check", "--no-compile"]
 
 
