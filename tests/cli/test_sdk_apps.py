@@ -16,7 +16,7 @@ from headrace.cli.commands import headrace
 from tests.cli.sdk_app import PretendedApp, pretended_app
 from tests.cli.served import Served, free_port
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 _open = build_opener(ProxyHandler({})).open
 
 

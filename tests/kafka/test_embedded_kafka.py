@@ -284,8 +284,11 @@ def test_kafkas_own_console_producer_writes_to_it(broker: str) -> None:
 def test_an_idle_broker_stays_quiet(kafka_broker: EmbeddedKafka) -> None:
     assert kafka_broker.pid is not None
     java = psutil.Process(kafka_broker.pid)
-    # Measured at 1.6 % of a core; a loop that spins would take all of one.
-    assert java.cpu_percent(interval=2.0) < 30
+    # Measured at 1.6 % of a core; a loop that spins would take all of one. First it ends what other tests have left it.
+    shares: list[float] = []
+    while not shares or (shares[-1] >= 30 and len(shares) < 10):
+        shares.append(java.cpu_percent(interval=2.0))
+    assert shares[-1] < 30, shares
     assert java.memory_info().rss < 600e6
 
 
