@@ -21,6 +21,8 @@ export STAY
 # Compiled code is kept, whatever the environment says: the tests start hundreds of processes, each of which would take
 # most of a second more.
 export PYTHONDONTWRITEBYTECODE :=
+# The brokers of tests live for seconds: code that Java compiles with all its art would not pay any more.
+test test-all test-sdk test-slow: export KAFKA_OPTS := -XX:TieredStopAtLevel=1
 
 .PHONY: help setup demo example test test-all test-sdk test-slow check fix simulate bench clean
 

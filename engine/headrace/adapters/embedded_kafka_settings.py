@@ -8,8 +8,11 @@ properties format; `java` manual of OpenJDK 25.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
+
+from headrace.errors import NotReady
 
 CONFIG = Path("kafka.properties")
 PORT = Path("port")
@@ -131,9 +134,25 @@ def log_settings() -> str:
     return _LOG_SETTINGS
 
 
-def java_options(release: int) -> list[str]:
-    """List the options that every process of the embedded Kafka runs with, on this feature release of Java."""
-    return [*_JAVA_OPTIONS, *([_UNSAFE_ALLOWED] if release >= 23 else [])]
+def java_options(release: int, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """List the options that every process of the embedded Kafka runs with, on this feature release of Java.
+
+    Those of KAFKA_OPTS, as with Kafka's own scripts, come last and win.
+    """
+    return [*_JAVA_OPTIONS, *([_UNSAFE_ALLOWED] if release >= 23 else []), *_further_options(environ)]
+
+
+def _further_options(environ: Mapping[str, str]) -> list[str]:
+    written = environ.get("KAFKA_OPTS", "")
+    try:
+        return shlex.split(written)
+    except ValueError as error:
+        raise NotReady(
+            "kafka_opts_invalid",
+            f"KAFKA_OPTS is {written!r}",
+            why=f"it is taken apart as a shell does it: {error}",
+            do="close the quotation, or unset it",
+        ) from None
 
 
 def java_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
