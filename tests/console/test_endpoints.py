@@ -79,6 +79,7 @@ class EndpointWorld:
                 {"endpoint+http": self.caller, "endpoint+https": self.caller},
                 no_requests,
                 lambda code, sentence: member.told.append((code, sentence)),
+                lambda: member.node.definitions.of_sdks,
             )
             return replace(around, execution=ByKind(member.execution, self.sdk)), means
 

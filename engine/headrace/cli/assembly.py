@@ -217,7 +217,8 @@ def _reach_apps(
     callers: dict[str, AppCaller] = {"http": caller, "https": caller}
     callers.update({"endpoint+http": endpoints, "endpoint+https": endpoints})
     perform = partial(perform_gateway, ask=caller.ask)
-    sdk = SdkExecution(loop, clock, lookup.definition, callers, perform, told, checkpoints=settings.checkpoints)
+    known = lookup.of_sdks
+    sdk = SdkExecution(loop, clock, lookup.definition, callers, perform, told, known, checkpoints=settings.checkpoints)
     return http, callers, endpoints, sdk
 
 
@@ -227,6 +228,10 @@ class _Lookup:
     def __init__(self) -> None:
         self.node: Node | None = None
         self._decoded: dict[str, tuple[int, Definition]] = {}
+
+    def of_sdks(self) -> bool:
+        """Tell whether there is any function of an SDK, or was."""
+        return self.node is not None and self.node.definitions.of_sdks
 
     def definition(self, function_id: str) -> Definition | None:
         """Give the newest definition of a function."""

@@ -45,6 +45,7 @@ class DefinitionsLog:
         self._declared: tuple[set[str], Mapping[str, Definition], bool] = (set(), {}, False)  # what was said last
         self.position = 0
         self.known: dict[bytes, tuple[int, bytes | None]] = {}  # record key → (offset, value)
+        self.of_sdks = False  # whether there was ever a function of an SDK
 
     def catch_up(self, then: Callable[[], None]) -> None:
         """Read to what is now the end of the topic, and call; go on reading after that."""
@@ -78,7 +79,7 @@ class DefinitionsLog:
             kind, _ = split_broadcast_key(record.key)
             if record.value is not None and not kind:
                 try:
-                    decode_definition(record.value)
+                    self.of_sdks |= decode_definition(record.value).kind == "sdk"
                 except BadRecord as error:
                     self._tell(error.code, f"{self._topic} offset {record.offset}: {error}")
                     continue

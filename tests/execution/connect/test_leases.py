@@ -121,3 +121,18 @@ def test_what_a_pausing_worker_has_taken_it_ends() -> None:
     call.pause(1_000)
     call.take()
     assert call.fate(100_000) is Fate.WAITS
+
+
+def test_8_4_a_call_that_a_living_worker_never_acknowledged_is_given_anew() -> None:
+    call = held()
+    call.heartbeat(2_999)
+    assert call.fate(2_999) is Fate.WAITS, "it may be on its way"
+    call.heartbeat(3_000)
+    assert call.fate(3_000) is Fate.ANEW
+
+
+def test_8_4_a_call_that_was_acknowledged_is_the_workers_whatever_its_heartbeats() -> None:
+    call = held()
+    call.take()
+    call.heartbeat(60_000)
+    assert call.fate(60_000) is Fate.WAITS

@@ -18,6 +18,7 @@ from headrace.execution.connect.session import (
     Close,
     Effect,
     Extend,
+    Heard,
     Paused,
     Phase,
     Ready,
@@ -115,7 +116,8 @@ def test_frames_that_cannot_be_read_end_the_connection() -> None:
 
 
 def test_8_2_each_heartbeat_is_answered() -> None:
-    (answer,) = ready().receive(frame(Kind.WORKER_HEARTBEAT), 9_000)
+    answer, heard = ready().receive(frame(Kind.WORKER_HEARTBEAT), 9_000)
+    assert heard == Heard()
     assert sent(answer) == Envelope(Kind.GATEWAY_HEARTBEAT, b"")
 
 
@@ -130,7 +132,7 @@ def test_a_worker_that_misses_two_heartbeats_gets_no_calls_until_the_next_one() 
     session = ready()
     assert session.is_healthy(20_000)
     assert not session.is_healthy(20_001)
-    answer, routable = session.receive(frame(Kind.WORKER_HEARTBEAT), 30_000)
+    answer, _, routable = session.receive(frame(Kind.WORKER_HEARTBEAT), 30_000)
     assert sent(answer).kind == Kind.GATEWAY_HEARTBEAT
     assert routable == Ready()
     assert session.is_healthy(30_000)
@@ -141,7 +143,8 @@ def test_8_2_a_worker_that_pauses_gets_no_calls_and_is_heard() -> None:
     assert session.receive(frame(Kind.WORKER_PAUSE), 0) == [Paused()]
     assert not session.is_healthy(0)
     assert session.receive(frame(Kind.WORKER_READY), 0) == []  # it ends, it does not come back
-    assert len(session.receive(frame(Kind.WORKER_HEARTBEAT), 0)) == 1
+    answer, heard = session.receive(frame(Kind.WORKER_HEARTBEAT), 0)
+    assert (sent(answer).kind, heard) == (Kind.GATEWAY_HEARTBEAT, Heard())
     assert session.receive(frame(Kind.WORKER_REPLY, reply("r")), 0) == [Replied(reply("r"))]
 
 

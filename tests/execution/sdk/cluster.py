@@ -62,6 +62,7 @@ class Cluster:
                 {"http": self.app},
                 _no_requests,
                 lambda code, sentence: member.told.append((code, sentence)),
+                lambda: member.node.definitions.of_sdks,
                 checkpoints=self.checkpoints,
             )
             return replace(around, execution=ByKind(member.execution, sdk)), means

@@ -296,6 +296,24 @@ def test_a_node_that_ends_in_the_middle_leaves_nothing_behind(clusters: list[Clu
     assert run.output == "end"
 
 
+@pytest.mark.parametrize("ended_s", [0.1, 0.3, 1.0, 3.0])
+def test_a_sleep_that_ends_before_anything_else_happens_on_a_new_node_wakes_its_run(
+    ended_s: float, clusters: list[Cluster]
+) -> None:
+    def body(event: Event, step: StepTools) -> Any:
+        step.run("a", lambda: 1)
+        step.sleep("nap", "10s")
+        return step.run("b", lambda: "end")
+
+    cluster = started(clusters, PretendApp({"app-f": body}))
+    cluster.send("go")
+    cluster.world.advance(ended_s)
+    cluster.world.members["a"].crash()
+    cluster.start("b")
+    [run] = cluster.wait_ended()
+    assert run.output == "end"
+
+
 def test_a_run_that_is_cancelled_is_not_called_again(clusters: list[Cluster]) -> None:
     from headrace.records.definitions import CancelOn
 

@@ -101,6 +101,12 @@ class Calls:
             if held.instance == worker.instance_id:
                 held.find(now_ms)
 
+    def heartbeat(self, worker: Worker) -> None:
+        """Note that a worker lives."""
+        for held in self._held.values():
+            if held.worker is worker:
+                held.heartbeat(self._clock.monotonic_ms())
+
     def pause(self, worker: Worker) -> None:
         """Give no more calls to a worker."""
         for held in self._held.values():

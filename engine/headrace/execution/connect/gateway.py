@@ -22,6 +22,7 @@ from headrace.execution.connect.session import (
     Close,
     Effect,
     Extend,
+    Heard,
     Paused,
     Phase,
     Ready,
@@ -178,6 +179,10 @@ class ConnectGateway:
                     for app in session.hello.apps:
                         for listener in self._listeners:
                             listener(app.app_name)
+                case Heard():
+                    worker = self._worker_of(session)
+                    if worker is not None:
+                        self._calls.heartbeat(worker)
                 case Paused():
                     worker = self._worker_of(session)
                     if worker is not None:

@@ -25,8 +25,8 @@ class Fate(Enum):
 class HeldCall:
     """A call given to the instance of a worker. `fresh` gives the sixteen last characters of a ULID."""
 
-    __slots__ = ("_absent_by_ms", "_fresh", "_settings", "_taken_by_ms", "_until_ms", "call", "instance", "lease",
-                 "previous", "taken")  # fmt: skip
+    __slots__ = ("_absent_by_ms", "_fresh", "_given_ms", "_settings", "_taken_by_ms", "_until_ms", "call", "instance",
+                 "lease", "previous", "taken")  # fmt: skip
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class HeldCall:
         self.call = call
         self.instance = instance
         self.taken = False
+        self._given_ms = now_ms
         self.previous = ""  # the lease before this one
         self._settings = settings
         self._fresh = fresh
@@ -69,6 +70,15 @@ class HeldCall:
     def pause(self, now_ms: int) -> None:
         """Note that the worker takes nothing more: what it has not acknowledged soon it never got."""
         self._taken_by_ms = now_ms + self._settings.pause_ms
+
+    def heartbeat(self, now_ms: int) -> None:
+        """Note that the worker lives: what it has had for so long and not acknowledged it never got.
+
+        What a worker is sent it reads in order, and acknowledges before anything else. SDKs in the middle of becoming
+        ready have been seen to drop a call.
+        """
+        if not self.taken and now_ms - self._given_ms >= self._settings.unheard_ms:
+            self._taken_by_ms = now_ms
 
     def lose(self, now_ms: int) -> Fate:
         """Note that the connection which it came by is gone."""

@@ -67,6 +67,10 @@ class Ready(NamedTuple):
     """Calls may be given to the worker from now on."""
 
 
+class Heard(NamedTuple):
+    """The worker lives, and has read what it was sent long enough ago."""
+
+
 class Paused(NamedTuple):
     """No more calls are to be given to it."""
 
@@ -89,7 +93,7 @@ class Extend(NamedTuple):
     asked: ExtendLease
 
 
-Effect: TypeAlias = Send | Close | Register | Ready | Paused | Taken | Replied | Extend
+Effect: TypeAlias = Send | Close | Register | Ready | Heard | Paused | Taken | Replied | Extend
 
 
 class Session:
@@ -211,7 +215,7 @@ class Session:
         was_healthy = self.is_healthy(now_ms)
         self.heard_ms = now_ms
         answer = Send(frame(Kind.GATEWAY_HEARTBEAT))
-        return [answer, Ready()] if self.is_healthy(now_ms) and not was_healthy else [answer]
+        return [answer, Heard(), Ready()] if self.is_healthy(now_ms) and not was_healthy else [answer, Heard()]
 
     def _close(self, code: int, reason: str) -> list[Effect]:
         self.phase = Phase.CLOSED

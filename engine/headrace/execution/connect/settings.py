@@ -25,6 +25,8 @@ class ConnectSettings(NamedTuple):
     return_ms: int = 10_000
     # After a worker said that it takes nothing more: for the acknowledgement that may be on its way.
     pause_ms: int = 2_000
+    # A heartbeat that comes so long after a call was sent is of a worker that has read it, or has dropped it.
+    unheard_ms: int = 3_000
     given_max: int = 3  # times that a call is given to workers that do not acknowledge it
     apps_max: int = 100  # of one connection
 

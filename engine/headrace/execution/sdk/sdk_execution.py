@@ -42,7 +42,8 @@ class Owned:
 class SdkExecution:
     """Calls the apps that run functions. Everything is called on the loop's thread.
 
-    `definition_of` gives the newest definition of a function; `callers` makes calls, by the scheme of the address.
+    `definition_of` gives the newest definition of a function, `known` tells whether there is any of an SDK; `callers`
+    makes calls, by the scheme of the address.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class SdkExecution:
         callers: Mapping[str, AppCaller],
         perform: Perform,
         tell: Callable[[str, str], None],
+        known: Callable[[], bool],
         *,
         checkpoints: bool = False,
         live_max: int = LIVE_MAX,
@@ -66,6 +68,7 @@ class SdkExecution:
         self._id_prefix = uuid.uuid4().hex
         self._ids = 0
         self._definition_of = definition_of
+        self._known = known
         self._callers = callers
         self._live_max = live_max
         self._owned: dict[Owner, Owned] = {}
@@ -80,8 +83,8 @@ class SdkExecution:
 
     @property
     def used(self) -> bool:
-        """Whether any function of an SDK has been seen."""
-        return bool(self._last)
+        """Whether there is any function of an SDK, or was."""
+        return bool(self._last) or self._known()
 
     @property
     def crowded(self) -> bool:
